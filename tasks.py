@@ -1,0 +1,184 @@
+"""torchferry's tasks: flags in, one call of the pipeline, one printed result. `inv --list` shows them all."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from invoke import Collection, Context, Exit, task
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from torchferry import console, host, provision, report  # noqa: E402
+from torchferry import plan as plans  # noqa: E402
+from torchferry.errors import FerryError  # noqa: E402
+from torchferry.layout import VARIANTS_FILE  # noqa: E402
+from torchferry.pipeline import Road  # noqa: E402
+
+CHOICE = {
+    "variant": "one variant (cu121, cpu, ...); repeat for more; none: all",
+    "service": "one service; repeat for more; none: all",
+    "file": "the variants.yaml of another project; its wheels/, build/ and dist/ lie beside it",
+}
+
+
+def ferry(body: Callable[..., Any]) -> Any:
+    """Make a task of ``body``: refusals become one message and an exit status; bugs keep their traceback."""
+
+    @functools.wraps(body)
+    def told(context: Context, **options: Any) -> None:
+        try:
+            body(context, **options)
+        except FerryError as error:
+            console.show_error(error)
+            raise Exit(code=error.exit_code) from error
+        except KeyboardInterrupt as interrupt:
+            console.say("interrupted; nothing half-written is left, the same command goes on from here")
+            raise Exit(code=130) from interrupt
+
+    return told
+
+
+def road(file: str | None) -> Road:
+    """The project that --file names, else the one beside this tasks.py."""
+    return Road.open(Path(file) if file else HERE / VARIANTS_FILE)
+
+
+@task(help={"engine": "docker: what builds images", "file": CHOICE["file"]})
+@ferry
+def setup(_context, engine="docker", file=None):
+    """Install what the chosen engine and base need, or say what to install; start Docker where nothing does."""
+    project = road(file).project
+    bases = [variant.service.base for variant in project.variants]
+    provision.setup(host.this_host(), engine=engine, bases=bases, logs=project.root / "build" / "logs")
+
+
+@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@ferry
+def variants(_context, variant, service, file=None, json=False):
+    """List the images that variants.yaml asks for."""
+    way = road(file)
+    report.variants(way, way.named(variant, service), as_json=json)
+
+
+@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@ferry
+def check(_context, variant, service, file=None, json=False):
+    """Refuse what cannot exist, before anything is downloaded."""
+    way = road(file)
+    report.check(way, way.named(variant, service), as_json=json)
+
+
+@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@ferry
+def plan(_context, variant, service, file=None, json=False):
+    """Say what is current, what will be done, and whether it fits: bytes, disk, minutes to ship."""
+    way = road(file)
+    made = plans.make_plan(way, way.select(variant, service))
+    console.show_json(made.as_json()) if json else console.show(plans.as_text(made))
+
+
+@task(iterable=["variant", "service"], help={**CHOICE, "upgrade": "move the pins to the newest that fit"})
+@ferry
+def lock(_context, variant, service, file=None, upgrade=False):
+    """Resolve every wheel of each image for the target, by hash."""
+    way = road(file)
+    for chosen in way.select(variant, service):
+        way.lock(chosen, renew=True, upgrade=upgrade)
+    report.done(way, then="inv fetch")
+
+
+@task(iterable=["variant", "service"], help=CHOICE)
+@ferry
+def fetch(_context, variant, service, file=None):
+    """Download the locked wheels into wheels/<variant>/."""
+    way = road(file)
+    for chosen in way.select(variant, service):
+        way.fetch(chosen, way.lock(chosen))
+    report.done(way, then="inv build")
+
+
+@task(iterable=["variant", "service"], help=CHOICE)
+@ferry
+def render(_context, variant, service, file=None):
+    """Write build/<service>-<variant>/: the Dockerfile and exactly the files it names."""
+    way = road(file)
+    for chosen in way.select(variant, service):
+        way.render(chosen, way.fetch(chosen, way.lock(chosen)))
+    report.done(way, then="inv build")
+
+
+@task(iterable=["variant", "service"], help=CHOICE)
+@ferry
+def build(_context, variant, service, file=None):
+    """Build the images."""
+    way = road(file)
+    for chosen in way.select(variant, service):
+        way.image(chosen)
+    report.done(way, then="inv smoke, then inv package")
+
+
+@task(iterable=["variant", "service"], help=CHOICE)
+@ferry
+def smoke(_context, variant, service, file=None):
+    """Run each image without network and check what its variant promises."""
+    way = road(file)
+    for chosen in way.select(variant, service):
+        made, image = way.image(chosen)
+        way.smoke(chosen, made, image)
+    report.done(way, then="inv package")
+
+
+@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@ferry
+def package(_context, variant, service, file=None, json=False):
+    """Turn images into archives in dist/ that `docker load` takes."""
+    way = road(file)
+    report.shipped(way, way.package(way.select(variant, service), smoked=False), as_json=json)
+
+
+@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@ferry
+def bundle(_context, variant, service, file=None, json=False):
+    """The whole road: lock, fetch, render, build, smoke, package."""
+    way = road(file)
+    report.shipped(way, way.package(way.select(variant, service), smoked=True), as_json=json)
+
+
+@task(help={"file": CHOICE["file"], "wheels": "also the downloaded wheels", "images": "also the images in Docker"})
+@ferry
+def clean(_context, file=None, wheels=False, images=False):
+    """Remove what torchferry made: build/ and this release in dist/; locks stay."""
+    way = road(file)
+    report.cleaned(way.clean(wheels=wheels, images=images))
+
+
+@task(help={"only": "one folder or file of tests", "workers": "how many at once"})
+@ferry
+def test(context, only="tests", workers="2"):
+    """Run the tests."""
+    with context.cd(str(HERE)):
+        done = context.run(f"{sys.executable} -m pytest -n {int(workers)} {only}", pty=False, warn=True, in_stream=False)
+    raise Exit(code=done.exited)
+
+
+@task
+@ferry
+def lint(context):
+    """ruff and mypy --strict."""
+    with context.cd(str(HERE)):
+        results = [
+            context.run(f"{sys.executable} -m {tool}", warn=True, in_stream=False)
+            for tool in ("ruff check .", "mypy --strict torchferry")
+        ]
+    if any(result.exited for result in results):
+        raise Exit(code=1)
+
+
+namespace = Collection(
+    setup, variants, check, plan, lock, fetch, render, build, smoke, package, bundle, clean, test, lint
+)

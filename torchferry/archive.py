@@ -1,0 +1,236 @@
+"""The archive that `docker load` takes: one deterministic .tar.gz, spliced from stored layers, proven before it counts.
+
+It is a tar of documents (`hybrid.documents`) and layers, as gzip members. A stored layer is members already, so its
+file is copied as it is; between layers stand small members with padding and the next header.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from torchferry import files, hybrid, members, tarstream
+from torchferry.blobs import Blob, BlobStore, full_disk_at, ignore
+from torchferry.errors import ConfigError, IntegrityError
+from torchferry.hybrid import DOCKER_MANIFEST, JSON_LIMIT, blob_name
+from torchferry.members import MemberReader, Readable
+from torchferry.model import Archive, Image, Layer
+from torchferry.reference import parse_reference
+from torchferry.tarstream import Entry, TarStream
+
+CURE = "pack it again, or copy it again from where it was made"
+_COPY = 64 << 20
+_REGION = 4 << 20
+
+
+def packed_size(image: Image, store: BlobStore) -> int:
+    """Bytes that the archive of an image will have. Raises IntegrityError when the store lacks a layer."""
+    return sum(len(piece) if isinstance(piece, bytes) else piece.gz_size for piece in _pieces(image, store))
+
+
+def write_archive(
+    image: Image, *, store: BlobStore, target: Path, passed: Callable[[int], object] = ignore,
+) -> Archive:
+    """Write the archive of an image whose layers are all stored; the same image and store give the same bytes.
+
+    ``passed`` hears every byte of the archive twice: when it is written and when it is verified. Raises IntegrityError
+    for a layer that is not stored or was damaged there, and DiskFull; ``target`` is then as it was.
+    """
+    pieces = list(_pieces(image, store))
+    files.require_space(target.parent, packed_size(image, store), what=target.name)
+    proven = {piece.layer.diff_id: piece for piece in pieces if isinstance(piece, Blob)}
+    with full_disk_at(target.parent), files.whole_file(target) as sink:
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                sink.write(piece)
+                passed(len(piece))
+            else:
+                _copy(piece, sink, passed)
+        sink.flush()
+        with ThreadPoolExecutor(1) as pool:
+            syncing = pool.submit(os.fsync, sink.fileno())
+            try:
+                made = _verify(Path(sink.name), proven=proven, passed=passed)
+            except IntegrityError:
+                for diff_id in proven:
+                    store.verify(diff_id)
+                raise
+            syncing.result()
+        if made.image != replace(image, name=parse_reference(image.name).familiar):
+            raise IntegrityError(f"{target}: another image came out than went in", cure="this is a bug: report it")
+    return replace(made, path=target, image=image)
+
+
+def verify_archive(path: Path, *, passed: Callable[[int], object] = ignore) -> Archive:
+    """Read an archive through, inflating everything; ``passed`` hears the count of its bytes.
+
+    Raises IntegrityError unless it is, byte for byte of its tar, the complete archive of the image it holds.
+    """
+    return _verify(path, proven={}, passed=passed)
+
+
+def _pieces(image: Image, store: BlobStore) -> Iterator[bytes | Blob]:
+    """The archive in order: compressed bytes, and stored layers."""
+    named = hybrid.diff_ids(image.config, what=image.name, cure="build the image again")
+    if named != tuple(layer.diff_id for layer in image.layers):
+        raise IntegrityError(f"{image.name}: its layers are not those of its config", cure="build the image again")
+    plain = b"".join(
+        tarstream.header(name, len(data)) + data + tarstream.padding(len(data))
+        for name, data in hybrid.documents(image).items()
+    )
+    for layer in hybrid.unique(image.layers):
+        blob = store.blob(layer.diff_id)
+        if blob is None or blob.layer != layer:
+            raise IntegrityError(
+                f"{image.name}: layer {layer.diff_id} is not in {store.shelf}",
+                cure="run the command again: the layer is then taken from the image anew",
+            )
+        yield _compressed(plain + tarstream.header(blob_name(layer.diff_id), layer.size), store)
+        yield blob
+        plain = tarstream.padding(layer.size)
+    yield _compressed(plain + tarstream.END, store)
+
+
+def _compressed(plain: bytes, store: BlobStore) -> bytes:
+    cut = [plain[start:start + members.BLOCK] for start in range(0, len(plain), members.BLOCK)]
+    return b"".join(members.member(block, store.compression) for block in cut)
+
+
+def _copy(blob: Blob, sink: BinaryIO, passed: Callable[[int], object]) -> None:
+    sink.flush()
+    with blob.path.open("rb") as source:
+        left = blob.gz_size
+        while left:
+            count = _transfer(source.fileno(), sink.fileno(), min(left, _COPY))
+            if not count:
+                raise IntegrityError(f"{blob.path}: it became shorter while it was read", cure=CURE)
+            left -= count
+            passed(count)
+    sink.seek(0, os.SEEK_END)
+
+
+def _transfer(source: int, sink: int, count: int) -> int:
+    """Copy bytes within the kernel, or share them where the filesystem can; through here where it cannot do either."""
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, sink, count)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+    data = os.read(source, min(count, files.CHUNK))
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(sink, rest):]
+    return len(data)
+
+
+class _Raw:
+    """An archive's file, hashed and counted while it is read."""
+
+    def __init__(self, source: Readable, pool: Executor, passed: Callable[[int], object]) -> None:
+        self._source = source
+        self._pool = pool
+        self._passed = passed
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def read(self, count: int, /) -> bytes:
+        data = self._source.read(count)
+        self.digest.update(data)
+        self._count(data)
+        return data
+
+    def region(self, size: int) -> str:
+        """The hex SHA-256 of the next ``size`` bytes, or of fewer where the file ends."""
+        own = hashlib.sha256()
+        while size and (data := self._source.read(min(size, _REGION))):
+            whole = self._pool.submit(self.digest.update, data)
+            own.update(data)
+            whole.result()
+            self._count(data)
+            size -= len(data)
+        return own.hexdigest()
+
+    def _count(self, data: bytes) -> None:
+        self.size += len(data)
+        self._passed(len(data))
+
+
+def _verify(path: Path, *, proven: Mapping[str, Blob], passed: Callable[[int], object]) -> Archive:
+    """Check an archive; layers that are ``proven`` need only be the same compressed bytes, others are inflated."""
+    threads = members.cores()
+    with path.open("rb") as source, ThreadPoolExecutor(threads) as pool:
+        raw = _Raw(source, pool, passed)
+        # Reading ahead would run into the members of a layer that is compared, not inflated.
+        ahead = 1 if proven else 2 * threads
+        inflated = MemberReader(raw, what=str(path), cure=CURE, pool=pool, ahead=ahead)
+        tar = TarStream(inflated.read, what=str(path), cure=CURE)
+        documents: dict[str, bytes] = {}
+        layers: list[Layer] = []
+        for entry in tar:
+            if not entry.name.isascii() or entry.header != tarstream.header(entry.name, entry.size):
+                raise tar.refused(f"{entry.name!r} has another tar header than torchferry writes")
+            if len(documents) < hybrid.DOCUMENTS:
+                documents[entry.name] = _document(tar, entry)
+            elif (blob := proven.get(_digest(entry))) and entry.size == blob.layer.size and inflated.between_members:
+                tar.body_read_elsewhere()
+                layers.append(_checked(tar, entry, raw.region(blob.gz_size) == blob.gz_sha256))
+            else:
+                layers.append(_checked(tar, entry, _sha256(tar) == _digest(entry)))
+        if tar.trailer != len(tarstream.END):
+            raise tar.refused("bytes after its end")
+    image = _image(documents, tuple(layers), tar)
+    return Archive(path=path, size=raw.size, sha256=raw.digest.hexdigest(), image=image)
+
+
+def _digest(entry: Entry) -> str:
+    return entry.name.removeprefix(blob_name(""))
+
+
+def _checked(tar: TarStream, entry: Entry, same: bool) -> Layer:
+    if not same or entry.name != blob_name(_digest(entry)):
+        raise tar.refused(f"{entry.name}: its bytes have another SHA-256")
+    return Layer(diff_id=_digest(entry), size=entry.size)
+
+
+def _sha256(body: Readable) -> str:
+    digest = hashlib.sha256()
+    while data := body.read(members.BLOCK):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _document(tar: TarStream, entry: Entry) -> bytes:
+    if entry.size > JSON_LIMIT:
+        raise tar.refused(f"{entry.name} has {entry.size} bytes, too many for a document")
+    return members.exactly(tar.read, entry.size)
+
+
+def _image(documents: Mapping[str, bytes], layers: tuple[Layer, ...], tar: TarStream) -> Image:
+    """The image of an archive; it must call for exactly these documents and layers."""
+    try:
+        [listed] = json.loads(documents[DOCKER_MANIFEST])
+        [name] = listed["RepoTags"]
+        name, config = parse_reference(str(name)).familiar, documents[listed["Config"]]
+    except (ValueError, TypeError, KeyError, RecursionError, ConfigError) as error:
+        raise tar.refused(f"{DOCKER_MANIFEST} cannot be read: {error!r}") from error
+    sizes = {layer.diff_id: layer.size for layer in layers}
+    named = hybrid.diff_ids(config, what=tar.what, cure=CURE)
+    if missing := [diff_id for diff_id in named if diff_id not in sizes]:
+        raise tar.refused(f"layer {missing[0]} is missing")
+    image = Image(
+        name=name, config=config,
+        layers=tuple(Layer(diff_id=diff_id, size=sizes[diff_id]) for diff_id in named),
+    )
+    if hybrid.unique(image.layers) != layers:
+        raise tar.refused("its layers are not those of its config, each once and in their order")
+    if list(hybrid.documents(image).items()) != list(documents.items()):
+        raise tar.refused("its documents are not those of its image")
+    return image

@@ -1,0 +1,84 @@
+"""The one place that talks to people: stdout is data, all talk goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from torchferry.errors import FerryError
+
+
+def say(text: str) -> None:
+    """One line of talk, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_error(error: FerryError) -> None:
+    """The message and the cure of a refusal, on stderr."""
+    say(f"error: {error}")
+
+
+def show_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, indent=2, sort_keys=False, ensure_ascii=False))
+
+
+def show(text: str) -> None:
+    """Data for people or pipes, on stdout."""
+    print(text)
+
+
+def size(count: int) -> str:
+    """A count of bytes for people: '2.70 GB', in powers of 1000 like disks and networks."""
+    amount, unit = float(count), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, bigger
+    return f"{int(amount)} B" if unit == "B" else f"{amount:.2f} {unit}"
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far one step is; ``advance`` may be called from any thread."""
+
+    title: str
+    total: int | None
+    done: int = 0
+    bar: tqdm[Any] | None = None
+
+    def advance(self, count: int) -> None:
+        """``count`` more bytes are done."""
+        self.done += count
+        if self.bar is not None:
+            self.bar.update(count)
+
+
+@contextmanager
+def progress(title: str, total: int | None = None) -> Iterator[Progress]:
+    """Show a step's bytes, rate and time left on a terminal; elsewhere one plain line when it is done."""
+    started = time.monotonic()
+    step = Progress(title=title, total=total)
+    if sys.stderr.isatty():
+        with tqdm(total=total, desc=title, unit="B", unit_scale=True, leave=False, file=sys.stderr) as bar:
+            step.bar = bar
+            yield step
+    else:
+        yield step
+    seconds = time.monotonic() - started
+    amount = f"{size(step.done)}, " if step.done else ""
+    say(f"{title}: {amount}{seconds:.1f} s")
+
+
+def table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> str:
+    """Rows under a header, columns aligned with spaces."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)

@@ -1,0 +1,108 @@
+"""The door to the disk: whole files only, hashes, links, free space.
+
+A file with its final name is whole: written under a temporary name in the same folder, synced, renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from torchferry.errors import DiskFull
+
+CHUNK = 1 << 20
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[BinaryIO]:
+    """Open a temporary sibling for writing; it becomes ``target`` when the block ends well, else it is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        with temporary.open("w+b") as sink:
+            yield sink
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write a file whole."""
+    with whole_file(target) as sink:
+        sink.write(data)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a UTF-8 file whole, with Unix line ends."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def sha256(path: Path, *, passed: Callable[[int], object] = lambda count: None) -> str:
+    """The hex SHA-256 of a file; ``passed`` hears the count of each block of bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as source:
+        while block := source.read(CHUNK):
+            digest.update(block)
+            passed(len(block))
+    return digest.hexdigest()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``: a hard link where the disk allows it, else a copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copy2(source, temporary)
+    os.replace(temporary, target)
+    with suppress(FileNotFoundError):  # rename(2) of two links to one inode does nothing
+        temporary.unlink()
+
+
+def remove_tree(folder: Path) -> int:
+    """Remove a folder and all in it; returns the bytes that were freed (0 where it was not there)."""
+    if not folder.exists():
+        return 0
+    freed = tree_size(folder)
+    shutil.rmtree(folder)
+    return freed
+
+
+def tree_size(folder: Path) -> int:
+    """Bytes of all regular files below a folder; a file with other links elsewhere counts as nothing."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            status = os.lstat(os.path.join(where, name))
+            total += status.st_size if status.st_nlink == 1 else 0
+    return total
+
+
+def free_bytes(place: Path) -> int:
+    """Bytes an ordinary user may still write where ``place`` is, or would be made."""
+    here = place.absolute()
+    while not here.exists():
+        here = here.parent
+    return shutil.disk_usage(here).free
+
+
+def require_space(place: Path, needed: int, *, what: str) -> None:
+    """Raise DiskFull unless ``place`` can take ``needed`` more bytes."""
+    free = free_bytes(place)
+    if free < needed:
+        raise DiskFull(
+            f"{place}: {what} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free",
+            cure="free space there (inv clean removes what torchferry made), or put the project on a larger disk",
+        )

@@ -1,0 +1,100 @@
+"""Every name and path that torchferry writes is spelled here and nowhere else.
+
+Everything lies beside the variants.yaml: wheels/ (locks are committed, wheels are not), build/, dist/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torchferry.model import Base, BuiltWheel, Release, Variant, fingerprint
+
+VARIANTS_FILE = "variants.yaml"
+MANIFEST = "manifest.json"
+SUMS = "SHA256SUMS"
+DOCKERFILE = "Dockerfile"
+VERIFIED = ".verified.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The places of one project, below ``root``."""
+
+    root: Path
+
+    @property
+    def wheels(self) -> Path:
+        return self.root / "wheels"
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build"
+
+    @property
+    def dist(self) -> Path:
+        return self.root / "dist"
+
+    def lock(self, variant: Variant) -> Path:
+        return self.wheels / f"pylock.{variant.label}.toml"
+
+    def wheel_folder(self, variant: Variant) -> Path:
+        return self.wheels / variant.name
+
+    @property
+    def tools_folder(self) -> Path:
+        """Wheels of tools that run during a build and stay out of the image: uv."""
+        return self.wheels / "tools"
+
+    @property
+    def sdists_folder(self) -> Path:
+        """Source distributions and what builds them into wheels."""
+        return self.wheels / "sdists"
+
+    def built_folder(self, built: BuiltWheel) -> Path:
+        """The wheel made from one source distribution with exactly these tools, and no other: a resolver looks here."""
+        return self.sdists_folder / "built" / f"{built.name}-{fingerprint(asdict(built))[:16]}"
+
+    def base_name(self, base: Base) -> str:
+        """A name for a Debian base: its suite, and a short hash of its packages where it has any."""
+        extra = f"-{fingerprint(sorted(base.packages))[:8]}" if base.packages else ""
+        return f"{base.debian}{extra}"
+
+    def base_lock(self, base: Base) -> Path:
+        return self.wheels / f"base.{self.base_name(base)}.toml"
+
+    def base_tar(self, base: Base) -> Path:
+        return self.build / "base" / f"{self.base_name(base)}.tar"
+
+    def context(self, variant: Variant) -> Path:
+        """The rendered Dockerfile and its build context."""
+        return self.build / variant.label
+
+    def build_log(self, variant: Variant) -> Path:
+        return self.build / "logs" / f"{variant.label}.build.log"
+
+    def smoke_result(self, variant: Variant) -> Path:
+        return self.build / "smoke" / f"{variant.label}.json"
+
+    def image_record(self, variant: Variant) -> Path:
+        return self.build / "images" / f"{variant.label}.json"
+
+    @property
+    def blobs(self) -> Path:
+        """Layers by diff_id, compressed, shared by all variants and releases."""
+        return self.build / "blobs"
+
+    def release(self, release: Release) -> Path:
+        return self.dist / release.folder
+
+    def archive_name(self, variant: Variant) -> str:
+        return f"{variant.service.name}-{variant.release.version}-{variant.name}.tar.gz"
+
+    def archive(self, variant: Variant) -> Path:
+        return self.release(variant.release) / self.archive_name(variant)
+
+    def manifest(self, release: Release) -> Path:
+        return self.release(release) / MANIFEST
+
+    def sums(self, release: Release) -> Path:
+        return self.release(release) / SUMS

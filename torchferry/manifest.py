@@ -1,0 +1,106 @@
+"""manifest.json and SHA256SUMS: what a release folder holds, in plain data without clock or machine.
+
+Version 1. One entry an image: its archive (size, SHA-256), name, config digest, layers (diff_id, ChainID, size),
+what it was made from (lock, wheels), what it needs (driver floors, architectures) and how its smoke test came out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torchferry import __version__
+from torchferry.compat import Compat
+from torchferry.errors import IntegrityError
+from torchferry.layout import MANIFEST
+from torchferry.model import Archive, Image, Lock, Release, Variant
+from torchferry.smoke import Check
+
+VERSION = 1
+
+
+def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
+    """The ChainID of each layer, hex, lowest first (OCI image spec: SHA-256 over parent's ChainID and diff_id)."""
+    found: list[str] = []
+    for diff_id in diff_ids:
+        joined = f"sha256:{found[-1]} sha256:{diff_id}" if found else ""
+        found.append(hashlib.sha256(joined.encode()).hexdigest() if found else diff_id)
+    return tuple(found)
+
+
+def entry(
+    variant: Variant, lock: Lock, archive: Archive, compat: Compat, checks: Sequence[Check], *, revision: str | None
+) -> dict[str, Any]:
+    """One image's part of the manifest."""
+    image = archive.image
+    return {
+        "service": variant.service.name,
+        "variant": variant.name,
+        "image": image.name,
+        "archive": {"name": archive.path.name, "size": archive.size, "sha256": archive.sha256,
+                    "compression": variant.compression},
+        "platform": variant.platform,
+        "config": image.config_digest,
+        "layers": _layers(image),
+        "size": image.size,
+        "revision": revision,
+        "lock": {"digest": lock.digest, "fingerprint": lock.fingerprint},
+        "needs": needs(variant, compat),
+        "wheels": [
+            {"name": wheel.name, "version": wheel.version, "sha256": wheel.sha256} for wheel in lock.wheels
+        ],
+        "smoke": [{"check": check.name, "status": check.status, "seen": check.seen} for check in checks]
+        or [{"check": "smoke", "status": "not tested", "seen": "inv smoke was not run on this image"}],
+    }
+
+
+def needs(variant: Variant, compat: Compat) -> dict[str, Any]:
+    """What a server must have: nothing for the CPU; a driver floor and a GPU architecture for CUDA."""
+    if variant.cuda is None or variant.torch is None:
+        return {"torch": variant.torch, "cuda": None}
+    row = compat.cuda(variant.cuda)
+    return {
+        "torch": variant.torch,
+        "cuda": variant.cuda,
+        "driver": {"floor": row.floor, "full_support": row.toolkit_driver},
+        "compute_capabilities": list(compat.capabilities(variant.torch, variant.name)),
+    }
+
+
+def document(release: Release, entries: Iterable[Mapping[str, Any]]) -> str:
+    """The text of manifest.json."""
+    made = sorted((dict(row) for row in entries), key=lambda row: (row["service"], row["variant"]))
+    said = {
+        "torchferry": __version__, "manifest": VERSION,
+        "release": release.name, "version": release.version, "images": made,
+    }
+    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+
+
+def entries(text: str, *, file: str) -> tuple[dict[str, Any], ...]:
+    """The image entries of a manifest.json; IntegrityError when it is not one."""
+    try:
+        said = json.loads(text)
+        found = tuple(said["images"])
+        if said["manifest"] != VERSION or not all(isinstance(row["archive"]["sha256"], str) for row in found):
+            raise ValueError(f"version {said['manifest']}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{file}: not a manifest of version {VERSION}: {error!r}", cure="inv package writes it anew") from error
+    return found
+
+
+def sums(manifest_text: str, made: Iterable[Mapping[str, Any]]) -> str:
+    """SHA256SUMS as `sha256sum -c` reads it in the release folder: names alone, never a builder's path."""
+    rows = {row["archive"]["name"]: row["archive"]["sha256"] for row in made}
+    rows[MANIFEST] = hashlib.sha256(manifest_text.encode("utf-8")).hexdigest()
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(rows.items()))
+
+
+def _layers(image: Image) -> list[dict[str, Any]]:
+    chains = chain_ids([layer.diff_id for layer in image.layers])
+    return [
+        {"diff_id": layer.diff_id, "chain_id": chain, "size": layer.size}
+        for layer, chain in zip(image.layers, chains)
+    ]

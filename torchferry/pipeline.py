@@ -1,0 +1,275 @@
+"""The road from variants.yaml to dist/: each verb takes the noun before it, makes what is missing, and says which.
+
+Nothing is remembered but the nouns themselves: a step asks whether its result lies where it belongs and was made
+from the same things; then it is current and nothing is done.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from torchferry import (
+    base, compat, console, context, fetch, files, index, lockfile, packing, recipe, resolve, sdist, smoke,
+    source, variants, wheels,
+)
+from torchferry.engines.containers import Containers
+from torchferry.engines.docker import BuiltImage, DockerEngine
+from torchferry.errors import ConfigError, LockError, SmokeError
+from torchferry.layout import Layout
+from torchferry.model import Bundle, Lock, Project, Recipe, Variant, WheelSet
+
+Noun = TypeVar("Noun")
+
+IMAGE_PER_WHEEL_BYTE = 2.0
+"""Bytes of an installed tree per byte of its wheels: 5.19 GB from 2.70 GB for torch 2.1.2 with CUDA 12.1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one step did for one variant: 'made' or 'current', where it lies, bytes, seconds."""
+
+    step: str
+    what: str
+    state: str
+    place: str
+    size: int
+    seconds: float
+
+
+@dataclass(kw_only=True)
+class Road:
+    """One project under way: its doors, and the outcomes so far."""
+
+    project: Project
+    layout: Layout
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, file: Path) -> Road:
+        """Read a variants.yaml; its folder is where everything lies."""
+        project = variants.load(file)
+        return cls(project=project, layout=Layout(root=project.root))
+
+    @cached_property
+    def compat(self) -> compat.Compat:
+        return compat.load()
+
+    @cached_property
+    def engine(self) -> DockerEngine:
+        engine = DockerEngine.connect()
+        console.say(f"docker: {engine.client.path} ({engine.client.version})")
+        return engine
+
+    def named(self, names: Iterable[str], services: Iterable[str]) -> tuple[Variant, ...]:
+        """The variants of these names and services, in file order; none given: all. ConfigError for a name nobody has."""
+        names, services = tuple(names), tuple(services)
+        have = {variant.name for variant in self.project.variants}
+        _refuse_unknown("--variant", names, have)
+        _refuse_unknown("--service", services, {variant.service.name for variant in self.project.variants})
+        chosen = self.project.select(variants=names, services=services)
+        if not chosen:
+            raise ConfigError(
+                f"no image is both of variant {' or '.join(names)} and of service {' or '.join(services)}",
+                cure="inv variants lists what there is",
+            )
+        return chosen
+
+    def select(self, names: Iterable[str], services: Iterable[str]) -> tuple[Variant, ...]:
+        """The variants that were asked for, all of them possible; CompatError tells every one that is not."""
+        chosen = self.named(names, services)
+        self.compat.require_all(chosen)
+        return chosen
+
+    def asked(self, variant: Variant) -> str:
+        """The fingerprint of what a lock of this variant would be asked today."""
+        return lockfile.asked(variant, self._requirements(variant), self.compat.constraints(variant))
+
+    # Lock
+
+    def lock(self, variant: Variant, *, renew: bool = False, upgrade: bool = False) -> Lock:
+        """The lock of a variant. A missing one is made; a stale one is refused unless ``renew`` says to make it anew."""
+        place = self.layout.lock(variant)
+        requirements = self._requirements(variant)
+        asked = self.asked(variant)
+        text = place.read_text(encoding="utf-8") if place.is_file() else None
+        if text is not None and not upgrade:
+            known = lockfile.parse(text, file=place.name)
+            if known.fingerprint == asked:
+                return self._tell("lock", variant, known, place, known.size)
+            if not renew:
+                raise LockError(
+                    f"{place.name} is stale: requirements, variants.yaml or compat.yaml changed since it was made",
+                    cure=f"inv lock --service {variant.service.name} --variant {variant.name}",
+                )
+        started = time.monotonic()
+        sources = self._sources(variant)
+        pinned = None
+        if variant.service.base.image:
+            pinned = self.engine.resolve_digest(variant.service.base.image)
+        made = resolve.resolve(
+            variant, root=self.project.root, sources=sources, compat=self.compat, requirements=requirements,
+            asked=asked, previous=None if upgrade else text, base_digest=pinned,
+            built=sdist.build_all(variant, requirements, self.layout, sources),
+        )
+        files.write_text(place, lockfile.dump(made, variant))
+        return self._tell("lock", variant, made, place, made.size, started)
+
+    # WheelSet
+
+    def fetch(self, variant: Variant, lock: Lock) -> WheelSet:
+        """Every wheel of a lock on disk, hashes proven, torch looked into once more."""
+        started = time.monotonic()
+        missing = fetch.missing(lock, variant, self.layout)
+        sdist.restore(lock, variant, self.layout, self._sources(variant))
+        wheel_set = fetch.fetch(lock, variant, self.layout, self._sources(variant))
+        for wheel in lock.wheels:
+            wheels.check_tags(wheel, variant, glibc=resolve.glibc(variant))
+        if variant.torch:
+            torch = next(wheel for wheel in lock.wheels if wheel.name == "torch")
+            with zipfile.ZipFile(wheel_set.path(torch)) as opened:
+                built = wheels.inspect_torch(opened)
+            wheels.check_torch(built, variant, self.compat.pypi_build(variant.torch, variant.architecture))
+        return self._tell("fetch", variant, wheel_set, wheel_set.folder, lock.size, started if missing else None)
+
+    # Recipe
+
+    def render(self, variant: Variant, wheel_set: WheelSet) -> Recipe:
+        """The build context of a variant; its Dockerfile names exactly what lies beside it."""
+        started = time.monotonic()
+        selection = context.select_files(self.project.root, variant)
+        for warning in (*selection.warnings, *context.check_imports(selection, variant, wheel_set)):
+            console.say(f"warning: {warning}")
+        drafted = self.draft(variant, wheel_set.lock, selection)
+        made, fresh = recipe.make_recipe(drafted, wheel_set, selection, self.layout)
+        console.say(f"{variant.label}: {len(selection.files)} files of yours go in, {console.size(selection.size)}")
+        return self._tell("render", variant, made, made.folder, made.size, started if fresh else None)
+
+    def draft(self, variant: Variant, lock: Lock, selection: context.Selection) -> recipe.Draft:
+        """What the recipe of a variant says today, written nowhere."""
+        return recipe.draft(
+            variant, lock, selection, self.compat, self.layout,
+            base=self._base_reference(variant, lock), revision=source.revision(self.project.root, variant),
+        )
+
+    # Image
+
+    def build(self, made: Recipe) -> BuiltImage:
+        """The image of a recipe in the daemon's store."""
+        variant = made.variant
+        present = self.engine.find(variant.image_name)
+        if present is not None and present.recipe == made.digest:
+            return self._tell("build", variant, present, present.name, present.size)
+        started = time.monotonic()
+        root = self.engine.root()
+        if root is not None:
+            needed = int(made.size * (1 + IMAGE_PER_WHEEL_BYTE))
+            files.require_space(root, needed, what=f"{variant.label}: context and image")
+        if variant.service.base.debian:
+            self.engine.take_base(self._debian(variant))
+        with console.progress(f"build {variant.image_name}") as step:
+            image = self.engine.build(made, log=self.layout.build_log(variant))
+            step.advance(image.size)
+        return self._tell("build", variant, image, image.name, image.size, started)
+
+    def smoke(self, variant: Variant, lock: Lock, image: BuiltImage) -> tuple[smoke.Check, ...]:
+        """Run the image without network and judge it; SmokeError tells every promise that was not kept."""
+        place = self.layout.smoke_result(variant)
+        known = smoke.read_result(place, image.image_id)
+        if known is not None and not smoke.failures(known):
+            return self._tell("smoke", variant, known, place, 0)
+        started = time.monotonic()
+        with console.progress(f"smoke {variant.image_name}"):
+            checks = smoke.smoke(variant, lock, self.compat, Containers(self.engine.api))
+        smoke.write_result(place, image.image_id, checks)
+        for check in checks:
+            console.say(f"  {check.status:10}  {check.name}: {check.seen}")
+        failed = smoke.failures(checks)
+        if failed:
+            raise SmokeError(
+                f"{variant.image_name}: " + "; ".join(f"{check.name}: {check.seen}" for check in failed),
+                cure=f"mend it and build again; every check is in {place}",
+            )
+        return self._tell("smoke", variant, checks, place, 0, started)
+
+    # Bundle
+
+    def package(self, chosen: tuple[Variant, ...], *, smoked: bool) -> Bundle:
+        """The release folder with one archive a variant; ``smoked`` runs the smoke test of each image before."""
+        packed = []
+        for variant in chosen:
+            lock, image = self.image(variant)
+            if smoked:
+                self.smoke(variant, lock, image)
+            started = time.monotonic()
+            archive, fresh = packing.pack(variant, image, self.engine, self.layout)
+            checks = smoke.read_result(self.layout.smoke_result(variant), image.image_id) or ()
+            packed.append(packing.Packed(
+                variant=variant, lock=lock, archive=archive, checks=checks,
+                revision=source.revision(self.project.root, variant),
+            ))
+            self._tell("package", variant, archive, archive.path, archive.size, started if fresh else None)
+        return packing.close(self.project, packed, self.compat, self.layout)
+
+    def image(self, variant: Variant) -> tuple[Lock, BuiltImage]:
+        """The image of a variant, with every earlier step done that is missing."""
+        lock = self.lock(variant)
+        return lock, self.build(self.render(variant, self.fetch(variant, lock)))
+
+    def _tell(
+        self, step: str, variant: Variant, noun: Noun, place: Path | str, size: int, started: float | None = None
+    ) -> Noun:
+        """Note an outcome and hand the noun on; without a start it was current."""
+        if isinstance(place, Path):
+            place = str(place.relative_to(self.project.root)) if place.is_relative_to(self.project.root) else str(place)
+        seconds = time.monotonic() - started if started is not None else 0.0
+        state = "current" if started is None else "made"
+        self.outcomes.append(
+            Outcome(step=step, what=variant.label, state=state, place=place, size=size, seconds=seconds)
+        )
+        if started is None:
+            console.say(f"{step} {variant.label}: current")
+        return noun
+
+    def _requirements(self, variant: Variant) -> str:
+        return resolve.expand_requirements(self.project.root / variant.service.requirements, self.project.root)
+
+    def _sources(self, variant: Variant) -> index.Sources:
+        return index.sources_for(variant, os.environ, index.pip_config(), index.uv_config(os.environ))
+
+    def _debian(self, variant: Variant) -> base.DebianBase:
+        return base.debian_base(variant.service.base, self.layout, architecture=variant.architecture)
+
+    def _base_reference(self, variant: Variant, lock: Lock) -> str:
+        wanted = variant.service.base
+        if wanted.image:
+            return f"{wanted.image.split('@')[0]}@{lock.base_digest}"
+        return self._debian(variant).reference
+
+    def clean(self, *, wheels: bool, images: bool) -> tuple[tuple[str, int], ...]:
+        """Remove what torchferry made, and nothing else; returns each place with the bytes it held."""
+        places = [self.layout.build, self.layout.release(self.project.release)]
+        if wheels:
+            places += sorted({self.layout.wheel_folder(variant) for variant in self.project.variants})
+            places += [self.layout.tools_folder, self.layout.sdists_folder]
+        freed = [(str(place), files.remove_tree(place)) for place in places if place.exists()]
+        if images:
+            freed += [(variant.image_name, self.engine.remove(variant.image_name)) for variant in self.project.variants]
+        return tuple(freed)
+
+
+def _refuse_unknown(flag: str, wanted: tuple[str, ...], have: set[str]) -> None:
+    for name in wanted:
+        if name not in have:
+            near = difflib.get_close_matches(name, sorted(have), n=1)
+            raise ConfigError(
+                f"{flag} {name}: variants.yaml has no such one" + (f"; did you mean {near[0]}?" if near else ""),
+                cure=f"it has: {', '.join(sorted(have))}",
+            )

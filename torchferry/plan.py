@@ -1,0 +1,173 @@
+"""What would be done, before anything is: bytes to download, of images and archives, room at each place, shipping time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchferry import base, console, context, fetch, files, lockfile
+from torchferry.engines.docker import BuiltImage, DockerEngine
+from torchferry.errors import FerryError, ToolMissing
+from torchferry.model import Lock, Variant
+from torchferry.pipeline import IMAGE_PER_WHEEL_BYTE, Road
+
+BASE_SIZE = 175_000_000
+"""Bytes of a bookworm base with python3, unpacked."""
+ARCHIVE_PER_WHEEL_BYTE = 1.1
+"""Bytes of a fast archive per byte of its wheels; the base comes on top."""
+BASE_PACKED = 75_000_000
+RATES = (10, 100, 1000)
+"""Mbit/s for which the time to ship is told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantPlan:
+    """One variant: state of each step (current, to do, unknown), and bytes; None where there is no lock to tell."""
+
+    variant: str
+    lock: str
+    wheels: str
+    image: str
+    archive: str
+    download: int | None
+    image_size: int | None
+    archive_size: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Room at one place: bytes that the plan needs there, and bytes that are free."""
+
+    name: str
+    path: str
+    needed: int
+    free: int
+
+    @property
+    def enough(self) -> bool:
+        return self.free >= self.needed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All of it, ready to be shown."""
+
+    variants: tuple[VariantPlan, ...]
+    places: tuple[Place, ...]
+    docker: str
+
+    @property
+    def ship(self) -> dict[int, float]:
+        """Minutes to ship all archives, by Mbit/s."""
+        total = sum(row.archive_size or 0 for row in self.variants)
+        return {rate: total * 8 / (rate * 1_000_000) / 60 for rate in RATES}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "variants": [dataclasses.asdict(row) for row in self.variants],
+            "places": [{**dataclasses.asdict(place), "enough": place.enough} for place in self.places],
+            "ship_minutes": {str(rate): round(minutes, 1) for rate, minutes in self.ship.items()},
+            "docker": self.docker,
+        }
+
+
+def make_plan(road: Road, chosen: Sequence[Variant]) -> Plan:
+    """Look at everything, change nothing; a daemon that does not answer makes images 'unknown', not an error."""
+    try:
+        engine, docker = road.engine, "answers"
+    except ToolMissing as error:
+        engine, docker = None, error.message
+    rows = tuple(_variant(road, variant, engine) for variant in chosen)
+    return Plan(variants=rows, places=_places(road, rows, engine), docker=docker)
+
+
+def _variant(road: Road, variant: Variant, engine: DockerEngine | None) -> VariantPlan:
+    lock, state = _lock(road, variant)
+    if lock is None:
+        return VariantPlan(
+            variant=variant.label, lock=state, wheels="to do", image="to do", archive="to do",
+            download=None, image_size=None, archive_size=None,
+        )
+    missing = fetch.missing(lock, variant, road.layout)
+    built = _current_image(road, variant, lock, engine) if engine is not None and not missing else None
+    archive = road.layout.archive(variant)
+    packed = built is not None and archive.is_file()
+    return VariantPlan(
+        variant=variant.label, lock=state, wheels="to do" if missing else "current",
+        image="current" if built else "unknown" if engine is None else "to do",
+        archive="current" if packed else "to do",
+        download=sum(wheel.size for wheel in missing),
+        image_size=built.size if built else int(lock.size * IMAGE_PER_WHEEL_BYTE) + BASE_SIZE,
+        archive_size=archive.stat().st_size if packed else int(lock.size * ARCHIVE_PER_WHEEL_BYTE) + BASE_PACKED,
+    )
+
+
+def _lock(road: Road, variant: Variant) -> tuple[Lock | None, str]:
+    place = road.layout.lock(variant)
+    if not place.is_file():
+        return None, "to do"
+    try:
+        known = lockfile.parse(place.read_text(encoding="utf-8"), file=place.name)
+    except FerryError:
+        return None, "damaged"
+    return known, "current" if known.fingerprint == road.asked(variant) else "stale"
+
+
+def _current_image(road: Road, variant: Variant, lock: Lock, engine: DockerEngine) -> BuiltImage | None:
+    if variant.service.base.debian and base.read_base(variant.service.base, road.layout) is None:
+        return None
+    present = engine.find(variant.image_name)
+    drafted = road.draft(variant, lock, context.select_files(road.project.root, variant))
+    return present if present is not None and present.recipe == drafted.digest else None
+
+
+def _places(road: Road, rows: Sequence[VariantPlan], engine: DockerEngine | None) -> tuple[Place, ...]:
+    """What is still to come at each place; Docker takes the context, the image, and a temporary copy when it saves."""
+    todo_image = [row for row in rows if row.image != "current"]
+    todo_archive = [row for row in rows if row.archive != "current"]
+    download = sum(row.download or 0 for row in rows)
+    images = sum(row.image_size or 0 for row in todo_image)
+    archives = sum(row.archive_size or 0 for row in todo_archive)
+    copy = max((row.image_size or 0 for row in todo_archive), default=0)
+    layout = road.layout
+    wanted: list[tuple[str, Path, int]] = [
+        ("build folder (wheels, layers)", layout.build, download + archives),
+        ("dist", layout.dist, archives),
+    ]
+    root = engine.root() if engine is not None else None
+    if root is not None:
+        wanted.append(("Docker's root", root, int(images * 1.5) + copy))
+    return tuple(
+        Place(name=name, path=str(path), needed=needed, free=files.free_bytes(path)) for name, path, needed in wanted
+    )
+
+
+def as_text(plan: Plan) -> str:
+    """The plan for people."""
+    def amount(count: int | None) -> str:
+        return "?" if count is None else console.size(count)
+
+    rows = [
+        [row.variant, row.lock, row.wheels, row.image, row.archive,
+         amount(row.download), amount(row.image_size), amount(row.archive_size)]
+        for row in plan.variants
+    ]
+    header = ["variant", "lock", "wheels", "image", "archive", "download", "image size", "archive size"]
+    places = [
+        [place.name, place.path, console.size(place.needed), console.size(place.free), "yes" if place.enough else "NO"]
+        for place in plan.places
+    ]
+    ship = ", ".join(f"{minutes:.0f} min at {rate} Mbit/s" for rate, minutes in plan.ship.items())
+    blocks = [
+        console.table(rows, header=header),
+        console.table(places, header=["place", "path", "needed", "free", "enough"]),
+        f"to ship: {ship}",
+    ]
+    if plan.docker != "answers":
+        blocks.append(f"Docker: {plan.docker}")
+    if any(row.download is None for row in plan.variants):
+        blocks.append("? becomes a number after: inv lock")
+    return "\n\n".join(blocks)

@@ -1,0 +1,127 @@
+"""The one door to other programs: every subprocess of torchferry starts here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchferry.errors import ToolMissing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A program that ended: its arguments, exit status and text."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0
+
+    def tail(self, lines: int = 20) -> str:
+        """The last ``lines`` lines it said, stderr after stdout."""
+        said = (self.stdout.rstrip() + "\n" + self.stderr.rstrip()).strip()
+        return "\n".join(said.splitlines()[-lines:])
+
+
+def which(name: str) -> str | None:
+    """The full path of a program on PATH, or None."""
+    return shutil.which(name)
+
+
+def on_path(name: str) -> tuple[str, ...]:
+    """Every program of this name on PATH, first one first, without doubles."""
+    found: list[str] = []
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        path = shutil.which(name, path=folder or ".")
+        if path and os.path.realpath(path) not in {os.path.realpath(seen) for seen in found}:
+            found.append(path)
+    return tuple(found)
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str | None = None,
+    log: Path | None = None,
+    timeout: float | None = None,
+) -> Finished:
+    """Run a program to its end and return what it said; a non-zero status is a value, not an exception.
+
+    ``env`` is added to the environment. ``log`` receives stdout and stderr as they come (stdout and
+    stderr of the result are then that text and empty). stdin is closed unless given.
+    Raises ToolMissing when the program is not there.
+    """
+    words = tuple(str(word) for word in argv)
+    full_env = {**os.environ, **(env or {})}
+    try:
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("wb") as sink:
+                done = subprocess.run(
+                    words, env=full_env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=sink,
+                    stderr=subprocess.STDOUT, timeout=timeout, check=False,
+                )
+            text = log.read_text(encoding="utf-8", errors="replace")
+            return Finished(argv=words, status=done.returncode, stdout=text, stderr="")
+        told = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        said = subprocess.run(
+            words, env=full_env, cwd=cwd, capture_output=True, text=True, encoding="utf-8",
+            errors="replace", timeout=timeout, check=False, **told,
+        )
+    except FileNotFoundError as error:
+        raise ToolMissing(f"{words[0]}: no such program", cure=f"install {words[0]}, or run: inv setup") from error
+    return Finished(argv=words, status=said.returncode, stdout=said.stdout, stderr=said.stderr)
+
+
+@contextmanager
+def stream(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program whose stdout is read as it comes; it is ended when the block is left early."""
+    words = [str(word) for word in argv]
+    try:
+        process = subprocess.Popen(
+            words, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+    except FileNotFoundError as error:
+        raise ToolMissing(f"{words[0]}: no such program", cure=f"install {words[0]}, or run: inv setup") from error
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def start_detached(argv: Sequence[str | Path], *, log: Path) -> int:
+    """Start a program that outlives us, its output appended to ``log``; returns its pid."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = [str(word) for word in argv]
+    try:
+        with log.open("ab") as sink:
+            process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
+            )
+    except FileNotFoundError as error:
+        raise ToolMissing(f"{words[0]}: no such program", cure=f"install {words[0]}, or run: inv setup") from error
+    process.returncode = 0  # Popen warns of a child that it outlived; this one is meant to be
+    return process.pid
+
+
+def exit_status(pid: int) -> int | None:
+    """The exit status of a program that we started detached (negative: the signal that ended it); None: it runs."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None

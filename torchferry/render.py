@@ -1,0 +1,135 @@
+"""Variant and Lock to Dockerfile text: data goes in quoted, and comes out of `dockerfile.parse` as it went in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from torchferry import dockerfile
+from torchferry.compat import Compat
+from torchferry.model import UID, VENV, Health, Lock, Variant, Wheel
+
+OFFLINE_ENV = {
+    "PATH": f"{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "VIRTUAL_ENV": str(VENV),
+    "HOME": "/tmp",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    # The server has no internet: a library that asks a hub at run time must fail at once, not after a time-out.
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+}
+"""What every image sets; a service's own env stands above it."""
+
+TORCH_FAMILY = frozenset({"torch", "torchaudio", "torchvision", "triton", "pytorch-triton"})
+"""Packages that move together with torch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Wheels that become one layer; groups stand in the order in which they change, rarest first."""
+
+    name: str
+    title: str
+    wheels: tuple[Wheel, ...]
+
+    @property
+    def requirements(self) -> str:
+        """The group as hashed requirements, for an installer without index."""
+        return "".join(f"{wheel.name}=={wheel.version} --hash=sha256:{wheel.sha256}\n" for wheel in self.wheels)
+
+
+def groups(lock: Lock) -> tuple[Group, ...]:
+    """The layers of a lock: CUDA libraries, torch, everything else; empty ones left out."""
+    cuda = tuple(wheel for wheel in lock.wheels if wheel.name.startswith(("nvidia-", "cuda-")))
+    torch = tuple(wheel for wheel in lock.wheels if wheel.name in TORCH_FAMILY)
+    rest = tuple(wheel for wheel in lock.wheels if wheel not in cuda and wheel not in torch)
+    made = (
+        Group(name="cuda", title="CUDA libraries: they change with torch's CUDA build only.", wheels=cuda),
+        Group(name="torch", title="torch and what is released with it.", wheels=torch),
+        Group(name="packages", title="All other packages.", wheels=rest),
+    )
+    return tuple(group for group in made if group.wheels)
+
+
+def environment(variant: Variant, compat: Compat) -> dict[str, str]:
+    """The image's environment: ours, NVIDIA's where torch has CUDA, then the service's own."""
+    env = dict(OFFLINE_ENV)
+    if variant.cuda:
+        # python:slim and Debian set none of these, and the container toolkit's defaults hide libcuda or the GPU.
+        env["NVIDIA_VISIBLE_DEVICES"] = "all"
+        env["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+        env["NVIDIA_REQUIRE_CUDA"] = compat.cuda(variant.cuda).require_cuda
+    return {**env, **variant.env}
+
+
+def labels(variant: Variant, lock: Lock, compat: Compat, *, base: str, revision: str | None) -> dict[str, str]:
+    """OCI labels, from the lock alone: a name typed by hand ends up telling an older truth."""
+    said = {
+        "org.opencontainers.image.title": variant.service.name,
+        "org.opencontainers.image.version": variant.release.version,
+        "org.opencontainers.image.base.name": base,
+        "io.torchferry.variant": variant.name,
+        "io.torchferry.lock": lock.digest,
+    }
+    if revision:
+        said["org.opencontainers.image.revision"] = revision
+    torch = lock.version("torch")
+    if torch:
+        said["io.torchferry.torch"] = torch
+        said["io.torchferry.cuda"] = variant.cuda or "none"
+    if variant.cuda:
+        said["io.torchferry.driver-floor"] = compat.cuda(variant.cuda).floor
+    return said
+
+
+def health_command(health: Health, port: int) -> list[str]:
+    """The words that ask a running service how it is."""
+    expect = json.dumps(health.expect, ensure_ascii=True, sort_keys=True)
+    url = f"http://127.0.0.1:{port}{health.path}"
+    return [f"{VENV}/bin/python", "-I", "-S", "/opt/torchferry/health.py", url, expect]
+
+
+def dockerfile_text(
+    variant: Variant, lock: Lock, compat: Compat, *, templates: Path, base: str, said: Mapping[str, str]
+) -> str:
+    """The Dockerfile of one variant; ``base`` is the FROM reference, ``said`` the labels."""
+    engine = Environment(
+        loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )
+    engine.globals.update(quote=dockerfile.quote, json=dockerfile.json_form, run=_run)
+    service = variant.service
+    health = None
+    if service.health and service.port:
+        health = {"within": service.health.within, "command": health_command(service.health, service.port)}
+    text = engine.get_template("Dockerfile.j2").render(
+        title=f"{service.name} {variant.release.version} {variant.name}",
+        image=variant.image_name,
+        base=base,
+        python=variant.python,
+        uid=str(UID),
+        tools="tools",
+        groups=groups(lock),
+        env=list(environment(variant, compat).items()),
+        volumes=sorted(service.mounts),
+        port=service.port,
+        health=health,
+        command=list(service.command),
+        labels=list(said.items()),
+    )
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def _run(words: list[str], tools: str, wheels: str | None = None) -> str:
+    """A RUN in exec form. /mnt and /media exist in every base (FHS), so the mounts leave no folder behind."""
+    mounts = [f"--mount=type=bind,source={tools},target=/mnt"]
+    if wheels:
+        mounts.append(f"--mount=type=bind,source={wheels},target=/media")
+    return " \\\n    ".join([f"RUN {mounts[0]}", *mounts[1:], dockerfile.json_form(words)])

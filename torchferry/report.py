@@ -1,0 +1,89 @@
+"""What a task shows when it is done: a short table of what was made, and the next command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from torchferry import console
+from torchferry.compat import refuse
+from torchferry.layout import MANIFEST
+from torchferry.model import Bundle, Variant
+
+if TYPE_CHECKING:
+    from torchferry.pipeline import Road
+
+
+def done(road: Road, *, then: str) -> None:
+    """What each step made or found current."""
+    rows = [
+        [one.step, one.what, one.state, console.size(one.size) if one.size else "", f"{one.seconds:.1f} s", one.place]
+        for one in road.outcomes
+    ]
+    console.show(console.table(rows, header=["step", "variant", "state", "size", "time", "where"]))
+    console.show(f"\nnext: {then}")
+
+
+def variants(road: Road, chosen: Sequence[Variant], *, as_json: bool) -> None:
+    """One row an image."""
+    if as_json:
+        console.show_json([_variant(road, variant) for variant in chosen])
+        return
+    rows = [
+        [variant.service.name, variant.name, variant.torch or "", variant.cuda or "", variant.python, variant.platform,
+         variant.image_name]
+        for variant in chosen
+    ]
+    console.show(console.table(rows, header=["service", "variant", "torch", "cuda", "python", "platform", "image"]))
+
+
+def check(road: Road, chosen: Sequence[Variant], *, as_json: bool) -> None:
+    """Every problem of every variant; CompatError when there is one."""
+    found = {variant.label: road.compat.problems(variant) for variant in chosen}
+    if as_json:
+        console.show_json({
+            label: [{"problem": one.message, "cure": one.cure} for one in problems] for label, problems in found.items()
+        })
+    elif not any(found.values()):
+        for variant in chosen:
+            console.show(f"{variant.label}: {_exists(road, variant)}")
+    wrong = [one for problems in found.values() for one in problems]
+    refuse(wrong)
+
+
+def shipped(road: Road, bundle: Bundle, *, as_json: bool) -> None:
+    """The release folder, and the exact lines that take it to a server."""
+    if as_json:
+        console.show_json(json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8")))
+        return
+    folder = bundle.folder.relative_to(road.project.root)
+    where = shlex.quote(f"{folder}")
+    lines = [f"scp -r {where} SERVER:"]
+    lines += [
+        f"ssh SERVER docker load -i {shlex.quote(f'{bundle.folder.name}/{one.path.name}')}" for one in bundle.archives
+    ]
+    done(road, then=f"take {folder}/ to the server (first: cd {bundle.folder.name} && sha256sum -c SHA256SUMS there)")
+    console.show("\n".join(f"  {line}" for line in lines))
+
+
+def cleaned(freed: Sequence[tuple[str, int]]) -> None:
+    """What was removed."""
+    rows = [[place, console.size(size)] for place, size in freed]
+    console.show(console.table(rows, header=["removed", "freed"]) if rows else "nothing to remove")
+
+
+def _variant(road: Road, variant: Variant) -> dict[str, Any]:
+    return {
+        "service": variant.service.name, "variant": variant.name, "torch": variant.torch, "cuda": variant.cuda,
+        "python": variant.python, "platform": variant.platform, "image": variant.image_name,
+        "archive": road.layout.archive_name(variant),
+    }
+
+
+def _exists(road: Road, variant: Variant) -> str:
+    if variant.cuda is None:
+        return f"torch {variant.torch}, CPU, any server" if variant.torch else "no torch, any server"
+    row = road.compat.cuda(variant.cuda)
+    return f"torch {variant.torch}, CUDA {variant.cuda}: runs on drivers >= {row.floor}, also on newer ones"

@@ -1,0 +1,246 @@
+"""The door to the network: one HTTP client, and what its failures mean.
+
+`Transient` is worth another try, `Refused` is not; both are turned into a FerryError by whoever knows what was wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from netrc import NetrcParseError
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from httpx import Client as Client
+
+from torchferry.errors import ConfigError
+
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
+T = TypeVar("T")
+
+
+class Transient(Exception):
+    """It failed, but may work in a moment; ``retry_after`` is what the server asked for, in seconds."""
+
+    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Refused(Exception):
+    """The answer would be the same next time."""
+
+
+class RangeIgnored(Exception):
+    """The server does not serve parts of this file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How often something is tried, and the pauses between: doubling from ``first`` to ``longest`` s, jittered."""
+
+    attempts: int = 6
+    first: float = 0.5
+    longest: float = 60.0
+    sleep: Callable[[float], object] = time.sleep
+
+    def pause(self, failures: int, told: float | None) -> None:
+        """Wait after the ``failures``-th failure in a row, at least as long as the server told."""
+        backoff = self.first * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
+        self.sleep(min(self.longest, max(backoff, told or 0.0)))
+
+
+def patiently(action: Callable[[], T], patience: Patience) -> T:
+    """Do ``action``, again where it raises Transient; the last Transient goes through."""
+    for failures in range(1, patience.attempts):
+        try:
+            return action()
+        except Transient as error:
+            patience.pause(failures, error.retry_after)
+    return action()
+
+
+def client(environ: Mapping[str, str] = os.environ) -> Client:
+    """An HTTP client for use from many threads: proxies, CA bundle and netrc as the environment says.
+
+    Certificates are always verified. Raises ConfigError where a proxy or a CA bundle cannot be used.
+    """
+    try:
+        return Client(
+            verify=_tls(environ), auth=_netrc(environ), follow_redirects=True, max_redirects=10,
+            timeout=httpx.Timeout(30.0, connect=15.0, pool=None), headers={"User-Agent": "torchferry"},
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise ConfigError(
+            f"the proxy settings of this machine cannot be used: {error}",
+            cure="set HTTPS_PROXY, HTTP_PROXY and ALL_PROXY to http:// or https:// URLs, or unset them",
+        ) from error
+
+
+def shown(url: str) -> str:
+    """A URL fit for people and logs: without user, password and query."""
+    try:
+        clean = httpx.URL(url).copy_with(userinfo=b"", query=None, fragment=None)
+    except httpx.InvalidURL:
+        return "(not a URL)"
+    return str(clean)
+
+
+def with_credentials(url: str, source: str) -> str:
+    """``url`` with the user and password of ``source``, where both are of one host and ``url`` has none."""
+    link, known = httpx.URL(url), httpx.URL(source)
+    same = (link.scheme, link.host, link.port) == (known.scheme, known.host, known.port)
+    return str(link.copy_with(userinfo=known.userinfo)) if same and known.userinfo and not link.userinfo else url
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A small answer, read whole; ``url`` is where redirects ended."""
+
+    url: str
+    content_type: str
+    charset: str | None
+    body: bytes
+
+
+def get(http: Client, url: str, *, accept: str) -> Page:
+    """Read a page; raises Transient or Refused."""
+    with _response(http, url, {"Accept": accept}) as response:
+        body = response.read()
+        kind = response.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
+        return Page(url=str(response.url), content_type=kind, charset=response.charset_encoding, body=body)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The body of an answer from byte ``start`` on; ``validator`` names this very version of the file.
+
+    Not ``ranged``: the server sends the whole file.
+    """
+
+    start: int
+    ranged: bool
+    total: int | None
+    validator: str | None
+    content_type: str
+    blocks: Iterator[bytes]
+
+
+@contextmanager
+def open_part(
+    http: Client, url: str, *, start: int = 0, stop: int | None = None, validator: str | None = None
+) -> Iterator[Part]:
+    """Ask for bytes ``start`` to ``stop`` (excluded) of a file, if it still is the version of ``validator``.
+
+    A server that ignores Range, or has another version, answers with a Part that starts at 0.
+    Raises Transient or Refused, also while blocks are read; RangeIgnored where the range cannot be had.
+    """
+    headers = {"Accept-Encoding": "identity"}
+    if start or stop is not None:
+        headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        if validator:
+            headers["If-Range"] = validator
+    with _response(http, url, headers) as response:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refused("answered with a compressed body, which no file has the right hash of")
+        first, total = _position(response)
+        yield Part(
+            start=first, ranged=response.status_code == 206, total=total, validator=_validator(response),
+            content_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
+            # Blocks as they come: a chunk size would hold back, and lose, the bytes before an interruption.
+            blocks=response.iter_raw(),
+        )
+
+
+@contextmanager
+def _response(http: Client, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    try:
+        # The client's netrc must not outrank a user and password that stand in the URL itself.
+        auth = None if httpx.URL(url).userinfo else httpx.USE_CLIENT_DEFAULT
+        with http.stream("GET", url, headers=dict(headers), auth=auth) as response:
+            _refuse_failure(response)
+            yield response
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.DecodingError) as error:
+        raise Refused(str(error)) from error
+    except httpx.TransportError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise Refused(f"{error}; a company's own CA is taken from SSL_CERT_FILE") from error
+        raise Transient(f"{type(error).__name__}: {error}") from error
+
+
+def _refuse_failure(response: httpx.Response) -> None:
+    status = response.status_code
+    if status == 416:
+        raise RangeIgnored("the server has no such range")
+    if status in (408, 425, 429) or status >= 500:
+        raise Transient(f"answered {status} {response.reason_phrase}", retry_after=_retry_after(response))
+    if status not in (200, 206):
+        raise Refused(f"answered {status} {response.reason_phrase}")
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    told = response.headers.get("retry-after", "").strip()
+    if told.isdigit():
+        return float(told)
+    try:
+        moment = parsedate_to_datetime(told)
+    except ValueError:
+        return None
+    now = datetime.now(timezone.utc)
+    return (moment - (now if moment.tzinfo else now.replace(tzinfo=None))).total_seconds()
+
+
+def _position(response: httpx.Response) -> tuple[int, int | None]:
+    if response.status_code == 200:
+        length = response.headers.get("content-length", "")
+        return 0, int(length) if length.isdigit() else None
+    unit, _, where = response.headers.get("content-range", "").partition(" ")
+    first_last, _, total = where.partition("/")
+    first = first_last.partition("-")[0]
+    if unit != "bytes" or not first.isdigit():
+        raise RangeIgnored("the server answers 206 without a usable Content-Range")
+    return int(first), int(total) if total.isdigit() else None
+
+
+def _validator(response: httpx.Response) -> str | None:
+    etag: str = response.headers.get("etag", "")
+    modified: str | None = response.headers.get("last-modified")
+    # RFC 9110 section 13.1.5: a weak ETag must not be used in If-Range.
+    return etag if etag and not etag.startswith("W/") else modified
+
+
+def _tls(environ: Mapping[str, str]) -> ssl.SSLContext:
+    name = next((name for name in CA_VARIABLES if environ.get(name)), None)
+    if name is None:
+        context = httpx.create_ssl_context(trust_env=False)
+        context.load_default_certs()
+        return context
+    place = Path(environ[name])
+    try:
+        if place.is_dir():
+            return ssl.create_default_context(capath=place)
+        return ssl.create_default_context(cafile=place)
+    except OSError as error:
+        raise ConfigError(
+            f"{name}={place}: no CA bundle can be read there: {error}", cure=f"correct {name}, or unset it"
+        ) from error
+
+
+def _netrc(environ: Mapping[str, str]) -> httpx.Auth | None:
+    place = Path(environ.get("NETRC") or Path(environ.get("HOME", "/"), ".netrc"))
+    if not place.is_file():
+        return None
+    try:
+        return httpx.NetRCAuth(str(place))
+    except NetrcParseError as error:
+        raise ConfigError(
+            f"{place}: line {error.lineno}: cannot be understood", cure=f"correct that line of {place}"
+        ) from error
