@@ -6,7 +6,6 @@ Where torch comes from is decided here, before uv is asked, and never falls back
 from __future__ import annotations
 
 import json
-import platform
 import re
 import tempfile
 from collections.abc import Sequence
@@ -41,6 +40,17 @@ class TorchSource:
 def glibc(variant: Variant) -> tuple[int, int]:
     """The glibc that the variant's base brings: what manylinux tags are measured against. The host's never matters."""
     return GLIBC.get(variant.service.base.debian or "", (2, 28))
+
+
+NEWEST_UV_GLIBC = (2, 40)
+"""The newest manylinux platform that uv has a name for; a base with a newer glibc takes those wheels all the same."""
+
+
+def uv_target(variant: Variant) -> tuple[str, ...]:
+    """The words that make uv resolve for the image's Python and platform, whatever machine asks."""
+    major, minor = min(glibc(variant), NEWEST_UV_GLIBC)
+    platform = f"{variant.architecture}-manylinux_{major}_{minor}"
+    return ("--python-version", variant.python, "--python-platform", platform)
 
 
 def torch_source(variant: Variant, sources: Sources, compat: Compat) -> TorchSource | None:
@@ -145,15 +155,13 @@ def _compile(
     words: Sequence[str], *, variant: Variant, sources: Sources, source: TorchSource | None, work: Path
 ) -> tuple[dict[str, Any], ...]:
     """Ask uv for wheels that fit the target; the answer's packages, or LockError/SourceError in uv's own words."""
-    major, minor = glibc(variant)
-    target = f"{variant.architecture}-manylinux_{major}_{minor}"
     links = [word for link in sources.find_links for word in ("--find-links", link)]
     default = ["--default-index", sources.default_index] if sources.default_index else []
     answer = proc.run(
         [
             uv.find_uv_bin(), "pip", "compile", *words, *links, *default, "--quiet", "--no-header",
             "--format", "pylock.toml", "--output-file", "pylock.toml", "--only-binary", ":all:",
-            "--python-version", variant.python, "--python-platform", target,
+            *uv_target(variant),
         ],
         cwd=work,
     )
@@ -221,8 +229,3 @@ def _look_into_torch(url: str, variant: Variant, compat: Compat, sources: Source
         if wheel_file is not None:
             build = wheels.inspect_torch(wheel_file)
             wheels.check_torch(build, variant, compat.pypi_build(variant.torch, variant.architecture))
-
-
-def builder() -> str:
-    """What machine this is, for messages: 'Darwin arm64'."""
-    return f"{platform.system()} {platform.machine()}"

@@ -26,7 +26,7 @@ from torchferry.index import Sources
 from torchferry.layout import Layout
 from torchferry.model import BuiltWheel, Lock, Variant, Wheel
 from torchferry.purewheel import write_pure
-from torchferry.resolve import GLIBC
+from torchferry.resolve import uv_target
 from torchferry.wheelbuild import Workshop, open_workshop
 
 PUBLISHED = "a version with a wheel, or put its wheel into a find-links folder (UV_FIND_LINKS=FOLDER)"
@@ -76,8 +76,7 @@ def restore(lock: Lock, variant: Variant, layout: Layout, sources: Sources) -> N
 
 def _choose(name: str, variant: Variant, requirements: str, sources: Sources) -> BuiltWheel | None:
     """The source distribution to build, its tools not known yet; None where there is a wheel for the target."""
-    target = f"{variant.architecture}-manylinux_{GLIBC.get(variant.service.base.debian or '', '2_28')}"
-    words = ["--no-deps", "--python-version", variant.python, "--python-platform", target]
+    words = ["--no-deps", *uv_target(variant)]
     packages = _ask_uv(name, [name, *_lines_for(name, requirements)], words, sources)
     package = next(row for row in packages if canonicalize_name(row["name"]) == canonicalize_name(name))
     if package.get("wheels"):

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("build", "click", "invoke", "packaging", "pip", "pip-tools", "pyproject-hooks", "setuptools", "tomli", "wheel")
-TOOLS = ("awk", "cat", "cksum", "dirname", "env", "find", "grep", "mkdir", "mv", "readlink", "rm", "sh", "tail", "touch")
+TOOLS = ("awk", "cat", "cksum", "dirname", "env", "find", "grep", "mkdir", "mv", "readlink", "rm", "sed", "sh", "tail", "touch")
 TASKS = """
 import os
 from invoke import task
