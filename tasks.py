@@ -162,7 +162,7 @@ def clean(_context, file=None, wheels=False, images=False):
 def test(context, only="tests", workers="2"):
     """Run the tests."""
     with context.cd(str(HERE)):
-        done = context.run(f"{sys.executable} -m pytest -n {int(workers)} {only}", pty=False, warn=True, in_stream=False)
+        done = context.run(f"{sys.executable} -m pytest -n {int(workers)} {only}", warn=True, in_stream=False)
     raise Exit(code=done.exited)
 
 

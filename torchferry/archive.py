@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from torchferry import files, hybrid, members, tarstream
-from torchferry.blobs import Blob, BlobStore, full_disk_at, ignore
+from torchferry.blobs import Blob, BlobStore, full_disk_at
 from torchferry.errors import ConfigError, IntegrityError
 from torchferry.hybrid import DOCKER_MANIFEST, JSON_LIMIT, blob_name
 from torchferry.members import MemberReader, Readable
@@ -36,7 +36,7 @@ def packed_size(image: Image, store: BlobStore) -> int:
 
 
 def write_archive(
-    image: Image, *, store: BlobStore, target: Path, passed: Callable[[int], object] = ignore,
+    image: Image, *, store: BlobStore, target: Path, passed: Callable[[int], object] = files.ignore,
 ) -> Archive:
     """Write the archive of an image whose layers are all stored; the same image and store give the same bytes.
 
@@ -68,7 +68,7 @@ def write_archive(
     return replace(made, path=target, image=image)
 
 
-def verify_archive(path: Path, *, passed: Callable[[int], object] = ignore) -> Archive:
+def verify_archive(path: Path, *, passed: Callable[[int], object] = files.ignore) -> Archive:
     """Read an archive through, inflating everything; ``passed`` hears the count of its bytes.
 
     Raises IntegrityError unless it is, byte for byte of its tar, the complete archive of the image it holds.

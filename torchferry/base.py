@@ -1,4 +1,4 @@
-"""The ground an image stands on: a Debian suite as one deterministic tar by mmdebstrap, and a record of what is in it."""
+"""The ground an image stands on: a Debian suite as one deterministic tar by mmdebstrap, and its packages."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _make(base: Base, layout: Layout, architecture: str) -> DebianBase:
             step.advance(fresh.stat().st_size)
         packages = tuple(sorted(listing.read_text(encoding="utf-8").split()))
         digest = files.sha256(fresh)
-        os.replace(fresh, tar)
+        fresh.replace(tar)
     return DebianBase(tar=tar, sha256=digest, packages=packages)
 
 

@@ -32,10 +32,6 @@ RECORD_VERSION = 2
 _serial = itertools.count()
 
 
-def ignore(count: int) -> None:
-    """A listener for progress that nobody shows."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Blob:
     """A stored layer: its file, and bytes and hex SHA-256 of that file as proven when it was made."""
@@ -100,7 +96,7 @@ class BlobStore:
         return blob if valid else None
 
     def add(
-        self, stream: Readable, *, expected: str | None = None, passed: Callable[[int], object] = ignore,
+        self, stream: Readable, *, expected: str | None = None, passed: Callable[[int], object] = files.ignore,
     ) -> Layer:
         """Store the layer whose uncompressed tar ``stream`` is; ``passed`` hears the count of those bytes as they come.
 
@@ -133,7 +129,7 @@ class BlobStore:
             ))
         return layer
 
-    def verify(self, diff_id: str, *, passed: Callable[[int], object] = ignore) -> Blob:
+    def verify(self, diff_id: str, *, passed: Callable[[int], object] = files.ignore) -> Blob:
         """Read a stored layer through; a damaged one is dropped.
 
         Raises IntegrityError when it is damaged or not there.

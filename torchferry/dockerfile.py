@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from torchferry.errors import ConfigError
 
 INSTRUCTIONS = frozenset(
-    "FROM ARG ENV LABEL WORKDIR COPY USER EXPOSE VOLUME HEALTHCHECK CMD ENTRYPOINT SHELL RUN".split()
+    ["FROM", "ARG", "ENV", "LABEL", "WORKDIR", "COPY", "USER", "EXPOSE", "VOLUME", "HEALTHCHECK", "CMD", "ENTRYPOINT",
+     "SHELL", "RUN"]
 )
 _FLAG = re.compile(r"--[a-z-]+=\S+\s*")
 _PAIR = re.compile(r'([A-Za-z_][\w.\-]*)="((?:[^"\\]|\\.)*)"\Z')

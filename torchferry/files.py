@@ -28,7 +28,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
             yield sink
             sink.flush()
             os.fsync(sink.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -46,7 +46,11 @@ def write_text(target: Path, text: str) -> None:
     write_bytes(target, text.encode("utf-8"))
 
 
-def sha256(path: Path, *, passed: Callable[[int], object] = lambda count: None) -> str:
+def ignore(count: int) -> None:
+    """A listener for progress that nobody shows."""
+
+
+def sha256(path: Path, *, passed: Callable[[int], object] = ignore) -> str:
     """The hex SHA-256 of a file; ``passed`` hears the count of each block of bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as source:
@@ -66,7 +70,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, temporary)
     except OSError:
         shutil.copy2(source, temporary)
-    os.replace(temporary, target)
+    temporary.replace(target)
     with suppress(FileNotFoundError):  # rename(2) of two links to one inode does nothing
         temporary.unlink()
 
@@ -85,7 +89,7 @@ def tree_size(folder: Path) -> int:
     total = 0
     for where, _, names in os.walk(folder):
         for name in names:
-            status = os.lstat(os.path.join(where, name))
+            status = Path(where, name).lstat()
             total += status.st_size if status.st_nlink == 1 else 0
     return total
 

@@ -52,10 +52,11 @@ def dump(lock: Lock, variant: Variant) -> str:
     if lock.base_digest:
         lines.append(f"base-digest = {_text(lock.base_digest)}")
     for built in lock.built:
+        sdist = {"path": f"sdists/{built.sdist}", "size": built.sdist_size, "sha256": built.sdist_sha256}
         lines += [
             "", "[[tool.torchferry.built]]",
             f"name = {_text(built.name)}",
-            f"sdist = {_inline({'path': f'sdists/{built.sdist}', 'size': built.sdist_size, 'sha256': built.sdist_sha256})}",
+            f"sdist = {_inline(sdist)}",
             "requires = [", *(f"  {_inline(_named_row(wheel, 'sdists'))}," for wheel in built.requires), "]",
         ]
     for wheel in sorted(lock.wheels, key=lambda wheel: wheel.name):

@@ -87,7 +87,9 @@ def entries(text: str, *, file: str) -> tuple[dict[str, Any], ...]:
         if said["manifest"] != VERSION or not all(isinstance(row["archive"]["sha256"], str) for row in found):
             raise ValueError(f"version {said['manifest']}")
     except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{file}: not a manifest of version {VERSION}: {error!r}", cure="inv package writes it anew") from error
+        raise IntegrityError(
+            f"{file}: not a manifest of version {VERSION}: {error!r}", cure="inv package writes it anew"
+        ) from error
     return found
 
 
@@ -102,5 +104,5 @@ def _layers(image: Image) -> list[dict[str, Any]]:
     chains = chain_ids([layer.diff_id for layer in image.layers])
     return [
         {"diff_id": layer.diff_id, "chain_id": chain, "size": layer.size}
-        for layer, chain in zip(image.layers, chains)
+        for layer, chain in zip(image.layers, chains, strict=True)
     ]

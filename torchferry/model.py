@@ -172,7 +172,8 @@ class Lock:
 
     @property
     def digest(self) -> str:
-        return fingerprint([self.fingerprint, self.base_digest, [wheel.sha256 for wheel in self.wheels], self.installer.sha256])
+        hashes = [wheel.sha256 for wheel in self.wheels]
+        return fingerprint([self.fingerprint, self.base_digest, hashes, self.installer.sha256])
 
     @property
     def size(self) -> int:

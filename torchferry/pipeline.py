@@ -17,8 +17,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from torchferry import (
-    base, compat, console, context, fetch, files, index, lockfile, packing, recipe, resolve, sdist, smoke,
-    source, variants, wheels,
+    base,
+    compat,
+    console,
+    context,
+    fetch,
+    files,
+    index,
+    lockfile,
+    packing,
+    recipe,
+    resolve,
+    sdist,
+    smoke,
+    source,
+    variants,
+    wheels,
 )
 from torchferry.engines.containers import Containers
 from torchferry.engines.docker import BuiltImage, DockerEngine
@@ -69,7 +83,7 @@ class Road:
         return engine
 
     def named(self, names: Iterable[str], services: Iterable[str]) -> tuple[Variant, ...]:
-        """The variants of these names and services, in file order; none given: all. ConfigError for a name nobody has."""
+        """The variants of these names and services, in file order; none given: all. ConfigError for an unknown name."""
         names, services = tuple(names), tuple(services)
         have = {variant.name for variant in self.project.variants}
         _refuse_unknown("--variant", names, have)
@@ -95,7 +109,7 @@ class Road:
     # Lock
 
     def lock(self, variant: Variant, *, renew: bool = False, upgrade: bool = False) -> Lock:
-        """The lock of a variant. A missing one is made; a stale one is refused unless ``renew`` says to make it anew."""
+        """The lock of a variant. A missing one is made; a stale one is refused unless ``renew`` makes it anew."""
         place = self.layout.lock(variant)
         requirements = self._requirements(variant)
         asked = self.asked(variant)
@@ -115,7 +129,7 @@ class Road:
         if variant.service.base.image:
             pinned = self.engine.resolve_digest(variant.service.base.image)
         made = resolve.resolve(
-            variant, root=self.project.root, sources=sources, compat=self.compat, requirements=requirements,
+            variant, sources=sources, compat=self.compat, requirements=requirements,
             asked=asked, previous=None if upgrade else text, base_digest=pinned,
             built=sdist.build_all(variant, requirements, self.layout, sources),
         )

@@ -1,4 +1,4 @@
-"""What would be done, before anything is: bytes to download, of images and archives, room at each place, shipping time."""
+"""What would be done, before anything is: bytes to download, to build and to ship, room at each place, minutes."""
 
 from __future__ import annotations
 

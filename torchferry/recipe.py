@@ -36,7 +36,8 @@ class Draft:
 
 
 def draft(
-    variant: Variant, lock: Lock, selection: Selection, compat: Compat, layout: Layout, *, base: str, revision: str | None
+    variant: Variant, lock: Lock, selection: Selection, compat: Compat, layout: Layout,
+    *, base: str, revision: str | None,
 ) -> Draft:
     """Render the Dockerfile of a variant; equal inputs give equal digests on any machine."""
     said = render.labels(variant, lock, compat, base=base, revision=revision)
@@ -60,7 +61,7 @@ def make_recipe(made: Draft, wheels: WheelSet, selection: Selection, layout: Lay
             _fill(fresh, made, wheels, selection)
             files.write_text(fresh / ".recipe", made.digest)
             files.remove_tree(folder)
-            os.replace(fresh, folder)
+            fresh.replace(folder)
         finally:
             files.remove_tree(fresh)
     count = len(selection.files) + len(wheels.lock.wheels) + len(made.scripts) + 1

@@ -71,7 +71,7 @@ def torch_source(variant: Variant, sources: Sources, compat: Compat) -> TorchSou
 
 
 def resolve(
-    variant: Variant, *, root: Path, sources: Sources, compat: Compat, requirements: str, asked: str,
+    variant: Variant, *, sources: Sources, compat: Compat, requirements: str, asked: str,
     previous: str | None, base_digest: str | None, built: tuple[tuple[BuiltWheel, Path], ...] = (),
 ) -> Lock:
     """Lock one variant: every wheel of the image, the torch wheel looked into, every tag checked.
@@ -178,7 +178,8 @@ def _refusal(said: str, variant: Variant, source: TorchSource | None) -> LockErr
     if re.search(r"(?i)failed to fetch|request failed|error sending request|client error", said):
         return SourceError(
             f"{wanted}; a source did not answer:\n{said}",
-            cure=f"check the network and proxy, or name a mirror: {mirror} for torch, UV_DEFAULT_INDEX=URL for the rest",
+            cure=f"check the network and proxy, or name a mirror: {mirror} for torch, "
+            "UV_DEFAULT_INDEX=URL for the rest",
         )
     if "no usable wheels" in said or "building from source is disabled" in said:
         return LockError(

@@ -18,8 +18,8 @@ from typing import Any
 
 from isal import igzip, igzip_lib
 
-from torchferry import hybrid
-from torchferry.blobs import BlobStore, ignore
+from torchferry import files, hybrid
+from torchferry.blobs import BlobStore
 from torchferry.errors import IntegrityError
 from torchferry.hybrid import DOCKER_MANIFEST, HEX, JSON_LIMIT
 from torchferry.members import Readable, exactly
@@ -41,7 +41,7 @@ _PEEK = 512
 
 
 def read_save(
-    stream: Readable, *, store: BlobStore, names: Sequence[str], passed: Callable[[int], object] = ignore,
+    stream: Readable, *, store: BlobStore, names: Sequence[str], passed: Callable[[int], object] = files.ignore,
 ) -> tuple[Image, ...]:
     """The images of these names, in this order, from the tar that `docker save` writes; the store then holds them.
 

@@ -119,7 +119,8 @@ def _entry(variant: Variant, facts: dict[str, Any]) -> Check:
     module = variant.service.entry_module
     if module is None:
         return Check(name="import of the service", status=NOT_TESTED, seen="command is not python -m MODULE")
-    return _verdict(f"import {module}", facts["import_error"] is None, facts["import_error"] or "imports without network")
+    problem = facts["import_error"]
+    return _verdict(f"import {module}", problem is None, problem or "imports without network")
 
 
 def _life(variant: Variant, runner: Runner) -> Iterator[Check]:

@@ -62,7 +62,8 @@ def test_as_docker_calls_it_the_exit_status_tells() -> None:
     script = str(resources.files("torchferry").joinpath("inside/health.py"))
     with answering(200, b'{"status": "ok"}') as url:
         good = subprocess.run([sys.executable, "-I", "-S", script, url, '{"status": "ok"}'], check=False)
-    bad = subprocess.run([sys.executable, "-I", "-S", script, url, '{"status": "ok"}'], check=False, capture_output=True)
+    words = [sys.executable, "-I", "-S", script, url, '{"status": "ok"}']
+    bad = subprocess.run(words, check=False, capture_output=True)
     assert (good.returncode, bad.returncode) == (0, 1)
 
 

@@ -1,4 +1,4 @@
-"""./inv with real Python environments, real pip, pip-tools and invoke: their wheels are made from what is installed here."""
+"""./inv with real Python environments, pip, pip-tools and invoke: their wheels are made of what is installed here."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("build", "click", "invoke", "packaging", "pip", "pip-tools", "pyproject-hooks", "setuptools", "tomli", "wheel")
-TOOLS = ("awk", "cat", "cksum", "dirname", "env", "find", "grep", "mkdir", "mv", "readlink", "rm", "sed", "sh", "tail", "touch")
+PACKAGES = (
+    "build", "click", "invoke", "packaging", "pip", "pip-tools", "pyproject-hooks", "setuptools", "tomli", "wheel",
+)
+TOOLS = (
+    "awk", "cat", "cksum", "dirname", "env", "find", "grep", "mkdir", "mv", "readlink", "rm", "sed", "sh", "tail",
+    "touch",
+)
 TASKS = """
 import os
 from invoke import task

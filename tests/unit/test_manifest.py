@@ -19,7 +19,8 @@ TABLE = compat.load()
 
 def made(name: str, folder: Path) -> dict:
     variant = nouns.variant(name)
-    image = Image(name=variant.image_name, config=b"{}", layers=(Layer(diff_id="1" * 64, size=5), Layer(diff_id="2" * 64, size=7)))
+    layers = (Layer(diff_id="1" * 64, size=5), Layer(diff_id="2" * 64, size=7))
+    image = Image(name=variant.image_name, config=b"{}", layers=layers)
     path = folder / f"{variant.service.name}-1.0.0-{name}.tar.gz"
     path.write_bytes(name.encode())
     archive = Archive(path=path, size=len(name), sha256=hashlib.sha256(name.encode()).hexdigest(), image=image)

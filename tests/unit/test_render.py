@@ -76,7 +76,8 @@ def test_no_value_becomes_an_instruction(env, command, expect) -> None:
     usual = dockerfile.parse(rendered(replace(plain, env={}), nouns.lock()))
     names = [one.name for one in usual if one.name != "ENV"]
     assert [one.name for one in found if one.name != "ENV"] == names
-    assert {one.operands[0]: one.operands[1] for one in found if one.name == "ENV"} == render.environment(hostile, TABLE)
+    said = {one.operands[0]: one.operands[1] for one in found if one.name == "ENV"}
+    assert said == render.environment(hostile, TABLE)
     assert next(one for one in found if one.name == "CMD").operands == tuple(command)
     check = next(one for one in found if one.name == "HEALTHCHECK")
     assert list(check.operands) == render.health_command(service.health, 8003)

@@ -68,7 +68,7 @@ class Containers:
 
     @contextmanager
     def service(self, image: str) -> Iterator[Service]:
-        """Start ``image`` with its own command, no network, and `--init` off: PID 1 is the service, as its author wrote it."""
+        """Start ``image`` with its own command and no network; PID 1 is the service, as it is (no --init)."""
         with self._container(image) as container:
             container.start()
             yield Service(container=container)

@@ -97,7 +97,8 @@ class DockerEngine:
         except (APIError, DockerException) as error:
             raise SourceError(
                 f"base {image}: the registry gave no digest: {error}",
-                cure="check the name, `docker login`, the daemon's proxy or registry-mirrors; or use base: {debian: bookworm}",
+                cure="check the name, `docker login`, the daemon's proxy or registry-mirrors; "
+                "or use base: {debian: bookworm}",
             ) from error
 
     def build(self, recipe: Recipe, *, log: Path) -> BuiltImage:

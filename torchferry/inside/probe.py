@@ -42,10 +42,11 @@ def import_error(name: str | None) -> str | None:
 
 def cuda_runtimes() -> list[str]:
     """Every copy of the CUDA runtime library below /: a second one wastes gigabytes and can be found first."""
+    library = re.compile(r"libcudart(-[0-9a-f]+)?\.so[.\d]*")
     found = []
     for top in ("/opt", "/usr", "/lib", "/lib64", "/app"):
         for where, _, names in os.walk(top):
-            found += [os.path.join(where, name) for name in names if re.fullmatch(r"libcudart(-[0-9a-f]+)?\.so[.\d]*", name)]
+            found += [f"{where}/{name}" for name in names if library.fullmatch(name)]
     return sorted({os.path.realpath(path) for path in found})
 
 
