@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ def uv_target(variant: Variant) -> tuple[str, ...]:
     """The words that make uv resolve for the image's Python and platform, whatever machine asks."""
     major, minor = min(glibc(variant), NEWEST_UV_GLIBC)
     platform = f"{variant.architecture}-manylinux_{major}_{minor}"
-    return ("--python-version", variant.python, "--python-platform", platform)
+    # uv wants some interpreter to run at all; the one that runs us is there, what PATH has may be none.
+    return ("--python", sys.executable, "--python-version", variant.python, "--python-platform", platform)
 
 
 def torch_source(variant: Variant, sources: Sources, compat: Compat) -> TorchSource | None:

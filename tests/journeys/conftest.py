@@ -1,0 +1,79 @@
+"""What the journeys share: an index on localhost, a Debian base, private daemons."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import PrivateDaemon, unavailable
+from support.index_server import IndexServer
+from support.project import Project, make_project
+from support.wheel_factory import stand_in_indexes
+
+from torchferry import base
+from torchferry.errors import FerryError
+from torchferry.layout import Layout
+from torchferry.model import Base
+
+BOOKWORM = Base(debian="bookworm")
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stand_in_indexes(tmp_path_factory.mktemp("indexes")).root
+
+
+@pytest.fixture
+def index(wheels: Path, tmp_path: Path) -> Iterator[IndexServer]:
+    """An index of a test's own: it may change the wheels and let requests fail."""
+    with IndexServer(shutil.copytree(wheels, tmp_path / "indexes")) as server:
+        yield server
+
+
+@pytest.fixture
+def project(index: IndexServer, tmp_path: Path) -> Project:
+    """A project whose Docker is nobody's: steps that need a daemon fail."""
+    return make_project(tmp_path / "my project", index, env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A Debian base, made by torchferry itself once for all workers; they share their parent's folder."""
+    shared = tmp_path_factory.getbasetemp().parent / "debian"
+    shared.mkdir(exist_ok=True)
+    layout = Layout(root=shared)
+    with (shared / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            base.debian_base(BOOKWORM, layout, architecture="x86_64")
+        except FerryError as error:
+            pytest.skip(f"no Debian base can be made here: {error.message}")
+    return layout
+
+
+@pytest.fixture
+def give_base(debian: Layout) -> Callable[[Project], None]:
+    """Put the shared base where a project would have made its own."""
+
+    def give(project: Project) -> None:
+        own = Layout(root=project.folder)
+        for place, target in (
+            (debian.base_tar(BOOKWORM), own.base_tar(BOOKWORM)), (debian.base_lock(BOOKWORM), own.base_lock(BOOKWORM)),
+        ):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(place, target)
+
+    return give
+
+
+@pytest.fixture
+def daemon() -> Iterator[PrivateDaemon]:
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    with PrivateDaemon() as started:
+        yield started
