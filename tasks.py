@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -157,12 +158,17 @@ def clean(_context, file=None, wheels=False, images=False):
     report.cleaned(way.clean(wheels=wheels, images=images))
 
 
-@task(help={"only": "one folder or file of tests", "workers": "how many at once"})
+@task(help={
+    "only": "one folder or file of tests", "workers": "how many at once",
+    "real": "the tests of the archive that `inv bundle --variant cu121` makes",
+})
 @ferry
-def test(context, only="tests", workers="2"):
-    """Run the tests."""
+def test(context, only="tests", workers="2", real=False):
+    """Run the tests; the last line counts what was skipped, the lines before it say why."""
+    chosen = ["-m", "real", "tests/real"] if real else ["-n", str(int(workers)), "--dist", "loadgroup", only]
     with context.cd(str(HERE)):
-        done = context.run(f"{sys.executable} -m pytest -n {int(workers)} {only}", warn=True, in_stream=False)
+        command = shlex.join([sys.executable, "-m", "pytest", *chosen])
+        done = context.run(command, warn=True, in_stream=False)
     raise Exit(code=done.exited)
 
 

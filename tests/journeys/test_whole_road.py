@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.daemon import PrivateDaemon
+from support.far_side import answer, docker
 from support.index_server import IndexServer
 from support.project import VARIANTS, Project, make_project
 
@@ -23,34 +20,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("whole road")]
 
 CUDA = {"cu118": "11.8", "cu121": "12.1", "cu124": "12.4", "cpu": None}
 SECRET = "only-the-builder-knows-this"
-
-
-def docker(daemon: PrivateDaemon, *words: str) -> str:
-    done = subprocess.run(
-        ["docker", *words], env={**os.environ, **daemon.env}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"docker {words}: {done.stderr}"
-    return done.stdout.strip()
-
-
-@contextmanager
-def running(daemon: PrivateDaemon, image: str, *, port: int, path: str) -> Iterator[dict[str, Any]]:
-    """The answer of an image that was started without network, as its author meant it to be."""
-    name = docker(daemon, "run", "--detach", "--network", "none", "--read-only", image)
-    ask = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}{path}', timeout=5).read().decode())"
-    try:
-        for _ in range(200):
-            asked = subprocess.run(
-                ["docker", "exec", name, "python", "-c", ask], env={**os.environ, **daemon.env}, capture_output=True,
-                text=True, check=False,
-            )
-            if asked.returncode == 0:
-                break
-            time.sleep(0.1)
-        yield json.loads(asked.stdout)
-    finally:
-        docker(daemon, "rm", "--force", "--volumes", name)
 
 
 def sums(folder: Path) -> dict[str, str]:
@@ -121,15 +90,14 @@ def test_a_release_of_five_images_from_nothing_to_another_daemon(
             assert loaded["Id"] == f"sha256:{row['config']}"
             assert loaded["Config"]["User"] == "10001:10001"
         for variant in VARIANTS:
-            with running(far_side, f"engine:1.0.0-{variant}", port=8003, path="/health") as said:
-                assert said["cuda"] == CUDA[variant]
-                assert said["words"] == "it's $HOME, \"quoted\" \\ and `kept`"
-                assert said["uid"] == 10001
-        with running(far_side, "page:1.0.0-any", port=8100, path="/") as said:
-            assert said == {"page": "hello"}
+            said = answer(far_side, f"engine:1.0.0-{variant}", port=8003, path="/health")
+            assert said["cuda"] == CUDA[variant]
+            assert said["words"] == "it's $HOME, \"quoted\" \\ and `kept`"
+            assert said["uid"] == 10001
+        assert answer(far_side, "page:1.0.0-any", port=8100, path="/") == {"page": "hello"}
         left = docker(
             far_side, "run", "--rm", "--network", "none", "engine:1.0.0-cu121", "sh", "-c",
-            "ls -A /mnt /media; find / -xdev -name '*.whl' -o -xdev -name uv -type f; cat /etc/apt/sources.list; true",
+            "find /mnt /media -mindepth 1; find / -xdev -name '*.whl' -o -xdev -name uv -type f; cat /etc/apt/sources.list; true",
         )
         assert left == ""
 
@@ -176,7 +144,7 @@ def test_a_service_that_breaks_its_promise_is_not_packed(
     words = ("--variant", "cpu", "--service", "engine")
     broken = (project.folder / "engine/engine/__main__.py").read_text(encoding="utf-8")
     project.write("engine/engine/__main__.py", broken.replace('"status": "ok"', '"status": "error"'))
-    done = project.inv("bundle", *words, "--file", str(project.folder / "variants.yaml"))
+    done = project.inv("bundle", *words)
     assert done.status == 10
     assert "answer.status is 'error', expected 'ok'" in done.stderr
     assert not project.release.exists()

@@ -20,8 +20,8 @@ from torchferry.model import Wheel
 EPOCH = (2020, 1, 1, 0, 0, 0)
 
 ARCHITECTURES = {
-    ("2.1.2", "11.8"): "sm_37 sm_50 sm_60 sm_61 sm_70 sm_75 sm_80 sm_86 sm_90",
-    ("2.1.2", "12.1"): "sm_50 sm_60 sm_61 sm_70 sm_75 sm_80 sm_86 sm_90",
+    ("2.1.2", "11.8"): "sm_37 sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
+    ("2.1.2", "12.1"): "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
     ("2.6.0", "12.4"): "sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90",
 }
 """What the real builds answer to torch._C._cuda_getArchFlags()."""
