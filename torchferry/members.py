@@ -40,6 +40,23 @@ class Readable(Protocol):
     def read(self, count: int, /) -> bytes: ...
 
 
+class Chunks:
+    """An iterator of byte chunks as a `Readable`; what it raises goes through."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def read(self, count: int, /) -> bytes:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._rest = memoryview(chunk)
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return bytes(taken)
+
+
 def cores() -> int:
     """The processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,8 @@
-"""Image to archive to release folder: layers come from the store, `docker save` is asked only for what it lacks."""
+"""Image to archive to release folder: layers come from the store, Docker is asked only for what it lacks."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torchferry import archive, console, files, manifest, savestream
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.engines.docker import BuiltImage, DockerEngine
+from torchferry.engines.layerdb import LayerDb, Unreadable
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
 from torchferry.model import Archive, Bundle, Image, Lock, Project, Variant
@@ -65,18 +67,42 @@ def take_image(
     built: BuiltImage, store: BlobStore, engine: DockerEngine, layout: Layout, variant: Variant
 ) -> Image:
     """Read the image out of the daemon, every SHA-256 verified, new layers compressed into the store."""
-    root = engine.root()
-    if root is not None:
-        files.require_space(root, built.size, what=f"docker save of {built.name} (its temporary copy)")
     files.require_space(layout.build, built.size // 2, what=f"layers of {built.name}")
-    with console.progress(f"save {built.name}", built.size) as step, engine.save(built.name) as stream:
-        (image,) = savestream.read_save(stream, store=store, names=[built.name], passed=step.advance)
+    image = image_from_layer_db(built, store, engine.layer_db()) or image_from_docker_save(built, store, engine)
     if diff_ids(image) != built.diff_ids:
         raise IntegrityError(
             f"{built.name}: docker save gave other layers than the image has", cure="build again, then package again"
         )
     record = {"image_id": built.image_id, "config": image.config_digest}
     files.write_text(layout.image_record(variant), json.dumps(record) + "\n")
+    return image
+
+
+def image_from_layer_db(built: BuiltImage, store: BlobStore, database: LayerDb | None) -> Image | None:
+    """The image out of a local daemon's folder; None where that cannot be had, and docker save has to be asked."""
+    if database is None:
+        return None
+    try:
+        config = database.config(built.image_id)
+        if hashlib.sha256(config).hexdigest() != built.image_id.removeprefix("sha256:"):
+            raise Unreadable("the image's config has another SHA-256")
+        with console.progress(f"take the layers of {built.name}", built.size) as step:
+            for diff_id, chain_id in zip(built.diff_ids, manifest.chain_ids(built.diff_ids), strict=True):
+                if not store.has(diff_id):
+                    store.add(database.layer(chain_id), expected=diff_id, passed=step.advance)
+    except (Unreadable, IntegrityError) as error:
+        console.say(f"{built.name}: not taken from Docker's own folder ({str(error).splitlines()[0]}): docker save")
+        return None
+    return store.image(built.name, store.add_config(config))
+
+
+def image_from_docker_save(built: BuiltImage, store: BlobStore, engine: DockerEngine) -> Image:
+    """The image as `docker save` streams it: works with every daemon, wherever it runs."""
+    root = engine.root()
+    if root is not None:
+        files.require_space(root, built.size, what=f"docker save of {built.name} (its temporary copy)")
+    with console.progress(f"save {built.name}", built.size) as step, engine.save(built.name) as stream:
+        (image,) = savestream.read_save(stream, store=store, names=[built.name], passed=step.advance)
     return image
 
 

@@ -175,20 +175,21 @@ def _compile(
 def _refusal(said: str, variant: Variant, source: TorchSource | None) -> LockError | SourceError:
     """Tell 'no answer' from 'no solution': uv names the requests that failed."""
     said = said.strip().removeprefix("error: ")
+    line = " ".join(said.split())  # uv breaks its lines where COLUMNS says so
     wanted = f"{variant.label}: wanted {source.pin} from {source.said}" if source else variant.label
     mirror = f"TORCHFERRY_TORCH_INDEX_{variant.name.upper()}=URL, or `index:` in the variant's row"
-    if re.search(r"(?i)failed to fetch|request failed|error sending request|client error", said):
+    if re.search(r"(?i)failed to fetch|request failed|error sending request|client error", line):
         return SourceError(
             f"{wanted}; a source did not answer:\n{said}",
             cure=f"check the network and proxy, or name a mirror: {mirror} for torch, "
             "UV_DEFAULT_INDEX=URL for the rest",
         )
-    if "no usable wheels" in said or "building from source is disabled" in said:
+    if re.search("no usable wheels|no wheels with a matching|building from source is disabled", line):
         return LockError(
             f"{wanted}: a package has no wheel for Python {variant.python} on {variant.architecture} Linux:\n{said}",
             cure="choose a version with a wheel, or allow a pure Python build once: sdists: [NAME] in the service",
         )
-    if source is not None and "torch was not found" in said:
+    if source and re.search(rf"(?<![\w.-])torch was not found|no version of {re.escape(source.pin)}(?![\w.+])", line):
         return SourceError(
             f"{wanted}, which is not there:\n{said}",
             cure=f"name a source that has it: {mirror}, or a folder in UV_FIND_LINKS",

@@ -106,7 +106,7 @@ def _torch(variant: Variant, lock: Lock, compat: Compat, facts: dict[str, Any]) 
         yield Check(name="import torch", status=FAILED, seen=torch["error"])
         return
     locked = str(lock.version("torch"))
-    same = torch["version"] == locked or torch["version"].split("+")[0] == locked
+    same = torch["version"] in (locked, f"{locked}+{variant.name}")  # PyPI's wheels have the local part only inside
     yield _verdict("torch.__version__", same, f"{torch['version']} (lock: {locked})")
     yield _verdict("torch.version.cuda", torch["cuda"] == variant.cuda, f"{torch['cuda']}, wanted {variant.cuda}")
     real = sm_names(compat.capabilities(variant.torch, variant.name))

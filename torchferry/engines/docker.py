@@ -15,8 +15,10 @@ from docker.errors import APIError, DockerException, ImageNotFound
 
 from torchferry import console, proc
 from torchferry.base import DebianBase
+from torchferry.engines.layerdb import LayerDb
 from torchferry.errors import BuildError, SourceError, ToolMissing
 from torchferry.host import DockerClient, endpoint, find_docker
+from torchferry.members import Chunks, Readable
 from torchferry.model import Recipe
 
 RECIPE_LABEL = "io.torchferry.recipe"
@@ -62,6 +64,14 @@ class DockerEngine:
         """Where the daemon keeps its images, if that place is on this machine."""
         place = Path(str(self.api.info().get("DockerRootDir", "")))
         return place if place.is_absolute() and place.exists() else None
+
+    def layer_db(self) -> LayerDb | None:
+        """The daemon's own folder, if it is on this machine, ours to read, and of the one kind that is understood."""
+        said = self.api.info()
+        root = self.root()
+        if root is None or said.get("Driver") != "overlay2" or not os.access(root, os.R_OK | os.X_OK):
+            return None
+        return LayerDb(root=root)
 
     def find(self, name: str) -> BuiltImage | None:
         """An image of ours by name and tag, or None."""
@@ -134,10 +144,10 @@ class DockerEngine:
         return present.size
 
     @contextmanager
-    def save(self, name: str) -> Iterator[io.RawIOBase]:
+    def save(self, name: str) -> Iterator[Readable]:
         """The stream of `docker save NAME` as a file to read."""
         chunks = cast("Iterable[bytes]", self.api.api.get_image(name, chunk_size=1 << 20))
-        yield _ChunkReader(iter(chunks))
+        yield Chunks(iter(chunks))
 
     def load(self, archive: Path) -> str:
         """Load an archive; returns what the daemon said. Whether it worked must be asked by `find`."""
@@ -150,25 +160,3 @@ def _counted(source: io.BufferedReader, passed: Any) -> Iterator[bytes]:
     while block := source.read(1 << 20):
         passed(len(block))
         yield block
-
-
-class _ChunkReader(io.RawIOBase):
-    """An iterator of byte chunks as a readable stream."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
