@@ -159,11 +159,9 @@ class Road:
         """The build context of a variant; its Dockerfile names exactly what lies beside it."""
         started = time.monotonic()
         selection = context.select_files(self.project.root, variant)
-        for warning in (*selection.warnings, *context.check_imports(selection, variant, wheel_set)):
+        missing = context.check_imports(selection, variant, wheel_set)
+        for warning in (*render.warnings(variant), *selection.warnings, *missing):
             console.say(f"warning: {warning}")
-        if "LD_LIBRARY_PATH" in variant.env:
-            console.say(f"warning: {variant.label} sets LD_LIBRARY_PATH: torch finds its libraries by RPATH without it, "
-                        "and another folder's CUDA libraries are then found first")
         drafted = self.draft(variant, wheel_set.lock, selection)
         made, fresh = recipe.make_recipe(drafted, wheel_set, selection, self.layout)
         console.say(f"{variant.label}: {len(selection.files)} files of yours go in, {console.size(selection.size)}")

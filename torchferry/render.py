@@ -69,6 +69,14 @@ def environment(variant: Variant, compat: Compat) -> dict[str, str]:
     return {**env, **variant.env}
 
 
+def warnings(variant: Variant) -> tuple[str, ...]:
+    """What a service asks of its image that usually goes wrong."""
+    if "LD_LIBRARY_PATH" not in variant.env:
+        return ()
+    return (f"{variant.label} sets LD_LIBRARY_PATH: torch finds the CUDA libraries of its wheels by RPATH without it, "
+            "and with it those of another folder are found first",)
+
+
 def labels(variant: Variant, lock: Lock, compat: Compat, *, base: str, revision: str | None) -> dict[str, str]:
     """OCI labels, from the lock alone: a name typed by hand ends up telling an older truth."""
     said = {

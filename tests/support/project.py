@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from support.index_server import IndexServer
-
 from torchferry.proc import Finished
 
 TASKS = Path(__file__).parents[2]

@@ -55,7 +55,8 @@ class Machine:
         self.bin = root / "bin"
         self.bin.mkdir()
         monkeypatch.setenv("PATH", str(self.bin))
-        monkeypatch.delenv("DOCKER_HOST", raising=False)
+        for name in ("DOCKER_HOST", "DEBIAN_FRONTEND"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(host, "DEFAULT_ENDPOINTS", (self.where,))
         monkeypatch.setattr(provision, "DEFAULT_ENDPOINTS", (self.where,))
         monkeypatch.setattr(host, "DEBIAN_KEYRING", root / "keyring.gpg")
@@ -79,7 +80,8 @@ class Machine:
         return path
 
     def docker(
-        self, *, version: str = "28.5.2", buildx: bool = True, daemon: str = "", says: str = "", folder: Path | None = None
+        self, *, version: str = "28.5.2", buildx: bool = True, daemon: str = "", says: str = "",
+        folder: Path | None = None,
     ) -> Path:
         """A docker client; ``daemon`` is shell text that prints the daemon's version or fails (empty: none answers)."""
         return self.script(
@@ -179,7 +181,8 @@ def test_a_machine_without_os_release_is_of_no_distribution(tmp_path: Path) -> N
     ("version", "buildx", "can_build"),
     [
         ("28.5.2", True, True), ("28.5.2", False, False), ("23.0.0", False, False), ("22.06.0-beta.0", False, True),
-        ("20.10.24+dfsg1", False, True), ("20.10.0", False, True), ("19.03.15", True, False), ("19.03.15", False, False),
+        ("20.10.24+dfsg1", False, True), ("20.10.0", False, True),
+        ("19.03.15", True, False), ("19.03.15", False, False),
     ],
 )
 def test_a_client_builds_with_buildx_or_with_a_buildkit_of_its_own(
@@ -240,14 +243,14 @@ def test_a_link_to_the_same_client_is_no_second_client(machine: Machine) -> None
     assert [client.path for client in docker_clients()] == [str(path)]
 
 
-@pytest.mark.parametrize(("told", "where"), [(None, "machine's own"), ("tcp://build.example:2376", None)])
+@pytest.mark.parametrize("told", [None, "tcp://build.example:2376"])
 def test_the_endpoint_is_docker_host_or_that_of_the_context(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch, told: str | None, where: str | None
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, told: str | None
 ) -> None:
     client = DockerClient(path=str(machine.docker()), version="28.5.2", can_build=True)
     if told:
         monkeypatch.setenv("DOCKER_HOST", told)
-    assert endpoint(client) == (machine.where if where else told)
+    assert endpoint(client) == (told or machine.where)
 
 
 def test_a_client_without_contexts_is_at_the_usual_place(machine: Machine) -> None:
@@ -484,7 +487,8 @@ def test_a_daemon_that_is_started_is_waited_for_and_outlives_the_call(machine: M
 
 def test_a_daemon_that_ends_is_told_with_its_status_and_the_end_of_its_log(machine: Machine) -> None:
     machine.log.write_text("from an earlier day\n" * 30, encoding="utf-8")
-    machine.script("dockerd", *(f"echo line {number}" for number in range(30)), "echo overlay is not supported >&2; exit 1")
+    said = [f"echo line {number}" for number in range(30)]
+    machine.script("dockerd", *said, "echo overlay is not supported >&2; exit 1")
     started = time.monotonic()
     with pytest.raises(ToolMissing) as caught:
         provision.start_daemon(_client(machine), ("dockerd",), log=machine.log, patience=60)

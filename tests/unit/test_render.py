@@ -62,6 +62,12 @@ def test_a_cpu_image_asks_for_no_gpu() -> None:
     assert 'NVIDIA_REQUIRE_CUDA="cuda>=12.0' in rendered(nouns.variant("cu124"), nouns.lock("cu124"))
 
 
+def test_ld_library_path_is_warned_of() -> None:
+    assert render.warnings(nouns.variant()) == ()
+    (said,) = render.warnings(nouns.variant(env={"LD_LIBRARY_PATH": "/usr/local/cuda/lib64"}))
+    assert "RPATH" in said
+
+
 @given(
     env=st.dictionaries(KEYS, VALUES, max_size=4),
     command=st.lists(VALUES, min_size=1, max_size=4),
