@@ -27,6 +27,7 @@ from torchferry import (
     lockfile,
     packing,
     recipe,
+    render,
     resolve,
     sdist,
     smoke,

@@ -160,7 +160,7 @@ def as_text(plan: Plan) -> str:
         [place.name, place.path, console.size(place.needed), console.size(place.free), "yes" if place.enough else "NO"]
         for place in plan.places
     ]
-    ship = ", ".join(f"{minutes:.0f} min at {rate} Mbit/s" for rate, minutes in plan.ship.items())
+    ship = ", ".join(f"{minutes:.1f} min at {rate} Mbit/s" for rate, minutes in plan.ship.items())
     blocks = [
         console.table(rows, header=header),
         console.table(places, header=["place", "path", "needed", "free", "enough"]),

@@ -1,4 +1,4 @@
-"""The road as far as no daemon is needed, and every way in which it is refused: exit status, message, nothing half-written."""
+"""The road as far as no daemon is needed, and the ways in which it is refused: status, message, nothing half-written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_step_before_docker_says_what_it_made_and_the_next_command(project
     fetched = sorted(path.name for path in (project.folder / "wheels/cu121").glob("*.whl"))
     assert [name.split("-")[0] for name in fetched] == [
         "ferrypure", "nvidia_cublas_cu12", "nvidia_cuda_runtime_cu12", "torch"]
-    assert [path for path in (project.folder / "wheels/tools").glob("uv-*.whl")]
+    assert list((project.folder / "wheels/tools").glob("uv-*.whl"))
     asked = len(index.requests)
     assert "fetch engine-cu121: current" in project.made("fetch", "--variant", "cu121", "--service", "engine").stderr
     assert index.requests[asked:] == []

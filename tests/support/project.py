@@ -1,4 +1,4 @@
-"""A small release on disk, four CUDA variants and a page without torch, and torchferry's tasks run on it as people run them."""
+"""A small release on disk, four CUDA variants and a page without torch, and torchferry's tasks as people run them."""
 
 from __future__ import annotations
 
@@ -146,8 +146,8 @@ class Project:
 def make_project(folder: Path, index: IndexServer, *, env: Mapping[str, str] | None = None) -> Project:
     """Write the release into ``folder``; its wheels come from ``index``, and from nowhere else."""
     project = Project(folder=folder, env={
-        **os.environ, **index.environ, **_torch_indexes(index), "UV_CACHE_DIR": str(folder / ".uv-cache"), "PYTHONWARNINGS": "error",
-        "HOME": str(folder / "home"), **(env or {}),
+        **os.environ, **index.environ, **_torch_indexes(index), "PYTHONWARNINGS": "error",
+        "HOME": str(folder / "home"), "UV_CACHE_DIR": str(folder / ".uv-cache"), **(env or {}),
     })
     project.write("variants.yaml", VARIANTS_YAML)
     project.write("engine/requirements.in", "torch\nferrypure==1.0.0\n")
