@@ -1,4 +1,4 @@
-"""The road as far as no daemon is needed, and the ways in which it is refused: status, message, nothing half-written."""
+"""The road as far as no daemon is needed, and the ways in which it is refused: status, message, no half files."""
 
 from __future__ import annotations
 

@@ -150,6 +150,13 @@ def test_every_shell_reads_it(ready: Copy, shell: str) -> None:
     assert ready.inv("where", via=tuple(words)) == (0, f"{ready.folder}|", "")
 
 
+def test_shellcheck_finds_nothing() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("no shellcheck here")
+    done = subprocess.run(["shellcheck", ROOT / "inv"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_stdin_may_be_closed(ready: Copy) -> None:
     assert ready.inv("where", via=("sh", "-c", 'exec "$0" "$@" <&-'))[:2] == (0, f"{ready.folder}|")
 
