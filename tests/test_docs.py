@@ -39,7 +39,8 @@ def test_paths_that_are_named_exist(name: str) -> None:
     code = re.findall(r"`([^`\n]+)`", text(name)) + re.findall(r"\]\(([^)#]+)\)", text(name))
     paths = [one for one in code if re.fullmatch(r"[\w.-]+(/[\w.*<>-]+)+/?|[\w-]+\.(py|md|yaml|toml|txt|in)", one)]
     looked = [one for one in paths if not MADE.match(one) and "://" not in one]
-    absent = [one for one in looked if not any((base / one).exists() for base in (ROOT, ROOT / "torchferry", (ROOT / name).parent))]
+    places = (ROOT, ROOT / "torchferry", (ROOT / name).parent)
+    absent = [one for one in looked if not any((place / one).exists() for place in places)]
     assert absent == []
 
 

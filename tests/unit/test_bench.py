@@ -23,7 +23,7 @@ def measured(way: str, image: int, archive: int, **seconds: float) -> Measured:
     names = {"build": figures.BUILD, "pack": figures.PACK, "cold": figures.PACK_COLD,
              "warm": figures.PACK_WARM, "unchanged": figures.PACK_UNCHANGED}
     steps = tuple(
-        Step(name=names[key], seconds=value, peak_bytes=1_000_000 * place)
+        Step(name=names[key], seconds=value, cpu_seconds=value / 2, peak_bytes=1_000_000 * place)
         for place, (key, value) in enumerate(seconds.items(), start=1)
     )
     return Measured(way=way, image_bytes=image, archive_bytes=archive, steps=steps)
@@ -67,8 +67,8 @@ def test_the_document_survives_json() -> None:
     assert list(made) == ["version", "wheels", "ways", "ratios"]
     assert made["ways"][0] == {
         "way": "usual", "image_bytes": 8_000_000_000, "archive_bytes": 5_000_000_000,
-        "steps": [{"step": "build", "seconds": 100.0, "peak_bytes": 1_000_000},
-                  {"step": "pack", "seconds": 300.0, "peak_bytes": 2_000_000}],
+        "steps": [{"step": "build", "seconds": 100.0, "cpu_seconds": 50.0, "peak_bytes": 1_000_000},
+                  {"step": "pack", "seconds": 300.0, "cpu_seconds": 150.0, "peak_bytes": 2_000_000}],
     }
     assert made["ratios"][2] == {
         "what": "pack, warm", "way": "torchferry", "kind": "times faster", "usual": 300.0, "ours": 12.0,
@@ -80,7 +80,7 @@ def test_the_report_is_three_tables_and_two_where_nothing_is_compared() -> None:
     text = figures.report([USUAL, OURS], figures.ratios(USUAL, OURS))
     assert len(text.split("\n\n")) == 3
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line]
-    assert ["usual", "pack", "300.0", "2 MB"] in rows
+    assert ["usual", "pack", "300.0", "150.0", "2 MB"] in rows
     assert ["torchferry", "5.00 GB", "2.50 GB"] in rows
     assert ["pack, warm", "torchferry", "25.0x faster", ">= 30x", "NO"] in rows
     assert ["image", "torchferry", "0.62 of it", "<= 0.66", "yes"] in rows
