@@ -1,0 +1,1 @@
+"""Side-by-side measurements: the usual way to an offline image, and ours. Run bench/bench.py."""
