@@ -60,7 +60,7 @@ def install(packages: Sequence[str], *, log: Path) -> None:
     """Install Debian packages as root; names that this release of the distribution does not have are left out."""
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     console.say(f"apt-get: installing {', '.join(packages)} (log: {log})")
-    updated = proc.run(["apt-get", "-q", "update"], env=quiet, log=log)
+    updated = proc.run(["apt-get", "-q", "update"], env=quiet, log=log.with_stem(f"{log.stem}-update"))
     known = [name for name in packages if proc.run(["apt-cache", "show", "--no-all-versions", name]).ok]
     argv = ["apt-get", "-q", "install", "-y", "--no-install-recommends", *known]
     done = proc.run(argv, env=quiet, log=log) if updated.ok and known else updated

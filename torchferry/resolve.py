@@ -64,7 +64,7 @@ def torch_source(variant: Variant, sources: Sources, compat: Compat) -> TorchSou
     if variant.torch is None:
         return None
     built = f"{variant.torch}+{variant.name}"
-    if any(_holds_torch(folder, built) for folder in sources.find_links):
+    if any(any(folder.glob(f"torch-{built}-*.whl")) for folder in sources.folders):
         return TorchSource(pin=f"torch=={built}", index=None, said="a find-links folder")
     on_pypi = compat.pypi_build(variant.torch, variant.architecture) == variant.name
     if on_pypi and not sources.torch_index_is_chosen:
@@ -86,8 +86,9 @@ def resolve(
     with tempfile.TemporaryDirectory(prefix="torchferry-lock-") as folder:
         work = Path(folder)
         files.write_text(work / "requirements.in", requirements)
-        files.write_text(work / "constraints.txt", "\n".join(compat.constraints(variant)) + "\n")
-        files.write_text(work / "pyproject.toml", _pyproject(variant, source, sources))
+        bounds = [_exactly(line, source) for line in compat.constraints(variant)]
+        files.write_text(work / "constraints.txt", "\n".join([*bounds, ""]))
+        files.write_text(work / "pyproject.toml", _pyproject(variant, source, sources, requirements))
         if previous is not None:
             files.write_text(work / "pylock.toml", previous)
         links = [link for _, path in built for link in ("--find-links", str(path.parent))]
@@ -119,9 +120,10 @@ def installer(variant: Variant, sources: Sources) -> Wheel:
 
 
 def expand_requirements(path: Path, root: Path) -> str:
-    """A requirements file with what it includes (-r, -c) written in its place: one text, one fingerprint.
+    """A requirements file with what it includes (-r) written in its place: one text, one fingerprint.
 
-    Raises LockError for an include that leaves the project, is missing, or runs in a circle.
+    Raises LockError for an include that leaves the project, is missing, or runs in a circle, and for other options:
+    where wheels come from is the environment's to say, and what is required stands in one text.
     """
     return _expand(path, root.resolve(), ())
 
@@ -134,18 +136,26 @@ def _expand(path: Path, root: Path, seen: tuple[Path, ...]) -> str:
     lines = []
     for line in here.read_text(encoding="utf-8").splitlines():
         include = re.match(r"\s*(?:-r|--requirement)[ =]?\s*(\S+)", line)
+        option = re.match(r"\s*(--?(?!hash)[a-zA-Z][\w-]*)", line)
+        if option and not include:
+            raise LockError(
+                f"{path}: the option {option[1]} is not taken here",
+                cure="write bounds as requirements; name indexes and folders in the environment (README, mirrors)",
+            )
         lines.append(_expand(here.parent / include[1], root, (*seen, here)) if include else line)
     return "\n".join(lines).strip() + "\n"
 
 
-def _holds_torch(folder: str, built: str) -> bool:
-    place = Path(folder.removeprefix("file://"))
-    return place.is_dir() and any(place.glob(f"torch-{built}-*.whl"))
+def _exactly(pin: str, source: TorchSource | None) -> str:
+    """A pin that, beside a plain torch, takes no other build: == also takes 2.1.2+cu118, where a folder has one."""
+    return pin if source is None or "+" in source.pin else pin.replace("==", "===")
 
 
-def _pyproject(variant: Variant, source: TorchSource | None, sources: Sources) -> str:
+def _pyproject(variant: Variant, source: TorchSource | None, sources: Sources, requirements: str) -> str:
     lines = ["[project]", 'name = "image"', 'version = "0"', f'requires-python = "=={variant.python}.*"']
-    lines.append(f"dependencies = {json.dumps([source.pin] if source else [])}")
+    # uv gives a source only to a project's own dependencies, not to what a requirements file says.
+    family = re.findall(r"(?im)^\s*(torch(?:audio|vision)(?![\w.-])[^#\n]*?)\s*(?:\\|[#\n]|\s--|$)", requirements)
+    lines.append(f"dependencies = {json.dumps([_exactly(source.pin, source), *family] if source else [])}")
     if source is not None and source.index is not None and source.index != sources.default_index:
         # explicit: nothing but torch's family may come from there; it carries old copies of many PyPI packages
         lines += ["[tool.uv.sources]", *(f'{name} = {{ index = "torch" }}' for name in TORCH_INDEX_PACKAGES)]
@@ -153,20 +163,26 @@ def _pyproject(variant: Variant, source: TorchSource | None, sources: Sources) -
     return "\n".join(lines) + "\n"
 
 
+def ask_uv(words: Sequence[str], sources: Sources, work: Path) -> proc.Finished:
+    """Run `uv pip compile` in ``work``; its answer is then pylock.toml there."""
+    # uv runs in a folder of its own; a path that a person wrote is meant from where they stand
+    places = [link if "://" in link else str(Path(link).absolute()) for link in sources.find_links]
+    links = [word for place in places for word in ("--find-links", place)]
+    return proc.run(
+        [
+            uv.find_uv_bin(), "pip", "compile", *words, *links, "--default-index", sources.default_index, "--quiet",
+            "--no-header", "--format", "pylock.toml", "--output-file", "pylock.toml",
+        ],
+        # an index that only uv knows could not be asked by fetch, and may win over the one that was chosen
+        cwd=work, env={"UV_INDEX": "", "UV_EXTRA_INDEX_URL": "", "UV_FIND_LINKS": ""},
+    )
+
+
 def _compile(
     words: Sequence[str], *, variant: Variant, sources: Sources, source: TorchSource | None, work: Path
 ) -> tuple[dict[str, Any], ...]:
     """Ask uv for wheels that fit the target; the answer's packages, or LockError/SourceError in uv's own words."""
-    links = [word for link in sources.find_links for word in ("--find-links", link)]
-    default = ["--default-index", sources.default_index] if sources.default_index else []
-    answer = proc.run(
-        [
-            uv.find_uv_bin(), "pip", "compile", *words, *links, *default, "--quiet", "--no-header",
-            "--format", "pylock.toml", "--output-file", "pylock.toml", "--only-binary", ":all:",
-            *uv_target(variant),
-        ],
-        cwd=work,
-    )
+    answer = ask_uv([*words, "--only-binary", ":all:", *uv_target(variant)], sources, work)
     if not answer.ok:
         raise _refusal(answer.stderr, variant, source)
     return lockfile.parse_resolution((work / "pylock.toml").read_text(encoding="utf-8"))
@@ -215,13 +231,11 @@ def _locked(package: dict[str, Any], sources: Sources) -> Wheel:
 
 def _check_family(locked: Sequence[Wheel], variant: Variant, source: TorchSource) -> None:
     """torchaudio and torchvision must be of torch's own build: from PyPI beside a +cu118 torch they crash at import."""
-    if "+" not in source.pin:
-        return
-    local = source.pin.rsplit("+", 1)[1]
+    wanted = source.pin.partition("+")[2]
     for wheel in locked:
-        if wheel.name in TORCH_INDEX_PACKAGES and not wheel.version.endswith(f"+{local}"):
+        if wheel.name in TORCH_INDEX_PACKAGES and wheel.version.partition("+")[2] != wanted:
             raise LockError(
-                f"{variant.label}: {wheel.filename} is not a {local} build like torch",
+                f"{variant.label}: {wheel.filename} is not a {wanted or 'plain'} build like torch",
                 cure=f"add {wheel.name} to {variant.service.requirements}, so that it comes from torch's own source",
             )
 

@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import uv
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
-from torchferry import compat, console, files, index, lockfile, proc, web
+from torchferry import compat, console, files, index, lockfile, web
 from torchferry.download import Wanted, claimed, download
 from torchferry.errors import IntegrityError, LockError, SourceError
 from torchferry.index import Sources
 from torchferry.layout import Layout
 from torchferry.model import BuiltWheel, Lock, Variant, Wheel
 from torchferry.purewheel import write_pure
-from torchferry.resolve import uv_target
+from torchferry.resolve import ask_uv, uv_target
 from torchferry.wheelbuild import Workshop, open_workshop
 
 PUBLISHED = "a version with a wheel, or put its wheel into a find-links folder (UV_FIND_LINKS=FOLDER)"
@@ -197,19 +196,11 @@ def _ask_uv(
     name: str, lines: Iterable[str], words: Sequence[str], sources: Sources, bounds: Iterable[str] = ()
 ) -> tuple[dict[str, Any], ...]:
     """What uv resolves these lines to; LockError or SourceError in its own words."""
-    links = [word for link in sources.find_links for word in ("--find-links", link)]
     with tempfile.TemporaryDirectory(prefix="torchferry-sdist-") as folder:
         work = Path(folder)
         files.write_text(work / "wanted.in", "\n".join([*lines, ""]))
         files.write_text(work / "bounds.txt", "\n".join([*bounds, ""]))
-        answer = proc.run(
-            [
-                uv.find_uv_bin(), "pip", "compile", "wanted.in", "--constraints", "bounds.txt", *words, *links,
-                "--default-index", sources.default_index, "--quiet", "--no-header", "--format", "pylock.toml",
-                "--output-file", "pylock.toml",
-            ],
-            cwd=work,
-        )
+        answer = ask_uv(["wanted.in", "--constraints", "bounds.txt", *words], sources, work)
         if not answer.ok:
             raise _refusal(name, answer.stderr.strip())
         return lockfile.parse_resolution((work / "pylock.toml").read_text(encoding="utf-8"))

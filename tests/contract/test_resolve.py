@@ -187,7 +187,11 @@ def test_a_named_torch_index_is_used_even_where_the_default_index_has_the_build(
     assert torch_of(shop.lock(nouns.variant("cu121"))) == f"torch-2.1.2+cu121-{LINUX}.whl"
 
 
-def test_only_torch_and_its_family_come_from_the_torch_index(shop: Shop) -> None:
+def test_only_torch_and_its_family_come_from_the_torch_index(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV_NO_CONFIG")  # with it, uv would not look into our pyproject.toml for more indexes
+    shop.set(HOME=str(tmp_path), XDG_CONFIG_HOME=str(tmp_path), XDG_CONFIG_DIRS=str(tmp_path))
     make_pure(shop.torch_folder("cu118"), "9.0.0")
     lock = shop.lock(nouns.variant("cu118"))
     assert lock.version("ferrypure") == "1.1.0"
@@ -475,10 +479,6 @@ def _torchaudio(shop: Shop) -> None:
     make_wheel(shop.pypi, "audio-user", "1.0", requires=["torchaudio"])
 
 
-MEND = "resolve.py: companions that a person requires get no source of their own; see the patch in the report"
-
-
-@pytest.mark.xfail(reason=MEND, raises=LockError)
 @pytest.mark.parametrize("line", ["torchaudio", "torchaudio>=2 ; python_version < '3.13'", "TorchAudio  # sound"])
 def test_a_required_torchaudio_comes_from_the_index_of_torch(shop: Shop, line: str) -> None:
     _torchaudio(shop)
@@ -530,14 +530,12 @@ def test_a_folder_with_another_build_changes_nothing_for_torch(shop: Shop, tmp_p
     assert torch_of(shop.lock(nouns.variant("cu118"))) == TORCH["cu118"]
 
 
-@pytest.mark.xfail(reason="torch==2.1.2 also takes 2.1.2+cu118; see the patch in the report", raises=IntegrityError)
 def test_a_folder_with_wheels_of_several_variants_serves_a_plain_torch_too(shop: Shop, tmp_path: Path) -> None:
     make_torch(tmp_path / "links", "2.1.2", "cu118", "11.8")
     shop.set(UV_FIND_LINKS=str(tmp_path / "links"))
     assert torch_of(shop.lock(nouns.variant("cu121"))) == TORCH["cu121"]
 
 
-@pytest.mark.xfail(reason="a torchaudio of another build is taken unseen; see the patch in the report")
 def test_a_folder_with_another_build_of_torchaudio_is_not_taken_beside_a_plain_torch(
     shop: Shop, tmp_path: Path
 ) -> None:
@@ -547,7 +545,6 @@ def test_a_folder_with_another_build_of_torchaudio_is_not_taken_beside_a_plain_t
     assert shop.lock(nouns.variant("cu121"), "torchaudio\n").version("torchaudio") == "2.1.2"
 
 
-@pytest.mark.xfail(reason="uv runs elsewhere and looks there; see the patch in the report", raises=LockError)
 def test_a_folder_relative_to_where_a_person_stands_is_found(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -557,7 +554,6 @@ def test_a_folder_relative_to_where_a_person_stands_is_found(
     assert torch_of(shop.lock(nouns.variant("cu118"))) == TORCH["cu118"]
 
 
-@pytest.mark.xfail(reason="the URL is not unquoted; see the patch in the report")
 def test_a_folder_with_a_space_in_its_url_holds_torch(shop: Shop, tmp_path: Path) -> None:
     make_torch(tmp_path / "usb stick", "2.1.2", "cu118", "11.8")
     shop.set(UV_FIND_LINKS=(tmp_path / "usb stick").as_uri())
@@ -567,7 +563,6 @@ def test_a_folder_with_a_space_in_its_url_holds_torch(shop: Shop, tmp_path: Path
     assert source.said == "a find-links folder"
 
 
-@pytest.mark.xfail(reason="uv's own variables reach uv; see the patch in the report")
 @pytest.mark.parametrize("variable", ["UV_INDEX", "UV_EXTRA_INDEX_URL"])
 def test_an_extra_index_of_the_environment_is_not_taken(shop: Shop, variable: str) -> None:
     make_pure(shop.torch_folder("elsewhere"), "9.0.0")
@@ -585,6 +580,14 @@ def test_an_included_file_stands_in_the_place_of_its_line(tmp_path: Path, line: 
     (tmp_path / "more.in").write_text("between>=1\n", encoding="utf-8")
     text = expand_requirements(tmp_path / "requirements.in", tmp_path)
     assert re.split(r"\n+", text.strip()) == ["before", "between>=1", "after"]
+
+
+@pytest.mark.parametrize("line", ["-c bounds.txt", "--extra-index-url https://index.example/simple", "-e .",
+                                  "--find-links=wheels", "  -i https://index.example/simple"])
+def test_other_options_are_refused_by_name(tmp_path: Path, line: str) -> None:
+    (tmp_path / "requirements.in").write_text(f"torch\n{line}\n", encoding="utf-8")
+    with pytest.raises(LockError, match=f"the option {line.split()[0].split('=')[0]} is not taken here"):
+        expand_requirements(tmp_path / "requirements.in", tmp_path)
 
 
 def test_includes_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:

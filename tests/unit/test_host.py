@@ -546,7 +546,8 @@ def test_root_on_debian_gets_all_that_is_missing(machine: Machine, daemon_pids: 
     (machine.root / "keyring.gpg").touch()
     _apt(machine, install=f"/bin/cp {spare}/* {machine.bin}/")
     provision.setup(ROOT, engine="docker", bases=[DEBIAN], logs=machine.root / "logs")
-    assert sorted(place.name for place in (machine.root / "logs").iterdir()) == ["apt-get.log", "dockerd.log"]
+    assert sorted(place.name for place in (machine.root / "logs").iterdir()) == [
+        "apt-get-update.log", "apt-get.log", "dockerd.log"]
     assert [line for line in machine.asked() if "install" in line] == [
         "apt-get -q install -y --no-install-recommends docker.io docker-cli docker-buildx mmdebstrap noninteractive"
     ]

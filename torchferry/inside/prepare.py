@@ -10,26 +10,41 @@ import os
 import sys
 
 
+def tables(uid: int) -> dict[str, str]:
+    """The line of each user table that makes ``uid`` somebody."""
+    return {
+        "/etc/group": f"service:x:{uid}:",
+        "/etc/passwd": f"service:x:{uid}:{uid}:torchferry service:/tmp:/usr/sbin/nologin",
+    }
+
+
+def with_line(text: str, key: int, line: str) -> str:
+    """A passwd-like text with ``line`` at its end, or unchanged where its third field already holds the number ``key``."""
+    if any(row.split(":")[2:3] == [str(key)] for row in text.splitlines()):
+        return text
+    name = line.split(":", 1)[0]
+    if any(row.split(":")[0] == name for row in text.splitlines()):
+        line = f"{name}-{key}:{line.split(':', 1)[1]}"
+    return text + ("" if not text or text.endswith("\n") else "\n") + line + "\n"
+
+
 def add_line(path: str, key: int, line: str) -> None:
-    """Append ``line`` to a passwd-like file unless its third field already holds the number ``key``."""
+    """Do that to a file, which need not be there."""
     try:
         with open(path, encoding="utf-8") as source:
             text = source.read()
     except FileNotFoundError:
         text = ""
-    if any(row.split(":")[2:3] == [str(key)] for row in text.splitlines()):
-        return
-    name = line.split(":", 1)[0]
-    if any(row.split(":")[0] == name for row in text.splitlines()):
-        line = f"{name}-{key}:{line.split(':', 1)[1]}"
-    with open(path, "a", encoding="utf-8") as target:
-        target.write(("" if not text or text.endswith("\n") else "\n") + line + "\n")
+    made = with_line(text, key, line)
+    if made != text:
+        with open(path, "w", encoding="utf-8") as target:
+            target.write(made)
 
 
 def main(uid: int, folders: list[str]) -> None:
     """Add user and group ``uid`` where they are free, and hand the folders over."""
-    add_line("/etc/group", uid, f"service:x:{uid}:")
-    add_line("/etc/passwd", uid, f"service:x:{uid}:{uid}:torchferry service:/tmp:/usr/sbin/nologin")
+    for path, line in tables(uid).items():
+        add_line(path, uid, line)
     for folder in folders:
         os.makedirs(folder, mode=0o755, exist_ok=True)
         for where, _, names in os.walk(folder):
