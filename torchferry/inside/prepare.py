@@ -19,7 +19,7 @@ def tables(uid: int) -> dict[str, str]:
 
 
 def with_line(text: str, key: int, line: str) -> str:
-    """A passwd-like text with ``line`` at its end, or unchanged where its third field already holds the number ``key``."""
+    """A passwd-like text with ``line`` at its end; unchanged where its third field already holds the number ``key``."""
     if any(row.split(":")[2:3] == [str(key)] for row in text.splitlines()):
         return text
     name = line.split(":", 1)[0]
