@@ -26,6 +26,10 @@ from torchferry.zipdir import Entry
 LAYOUT_VERSION = 1
 """Goes up with every change that gives one wheel another tree or another tar: remembered layers then count no more."""
 
+UV = "0.13.9"
+"""The uv whose ways these are. 0.12 differs: in executable files of zips from Windows, #!python lines that end in CR LF,
+and what it takes for an entry point."""
+
 SCRIPT_LIMIT = 16 << 20
 """Bytes of a script whose first line is rewritten; programs in machine code have none and may be larger."""
 

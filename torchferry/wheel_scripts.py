@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import configparser
 import re
+from configparser import ConfigParser
 from dataclasses import dataclass
 
 LAUNCHER = '''\
@@ -21,7 +23,7 @@ if __name__ == "__main__":
 
 PLACEHOLDER = b"#!python"
 _SHEBANG_LIMIT = 127
-_VALUE = re.compile(r"([\w\-.]+)\s*:\s*([\w\-.]+)(?:\s*\[[^\[\]]*[^\[\]\s,][^\[\]]*\])?", re.ASCII)
+_VALUE = re.compile(r"([\w\-.]+)[ \t]*:[ \t]*([\w\-.]+)(?: *\[ *[^\[\],\s]+(?: *, *[^\[\],\s]+)*,? *\])?", re.ASCII)
 _NAME = re.compile(r"[\w.+-]+(?: [\w.+-]+)*", re.ASCII)
 _VERSIONED_PIP = re.compile(r"pip3\.\+?0*(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])")
 _RESERVED = re.compile(
@@ -44,41 +46,32 @@ class Script:
 
 
 def entry_points(text: str, *, python: str) -> tuple[Script, ...]:
-    """The console and gui scripts of an entry_points.txt, in the order in which uv writes them.
+    """The console and gui scripts of an entry_points.txt, gui ones last.
 
     ``python`` is "3.11": pip's own pip3.N is renamed after it. Raises BadScript for what uv may read differently.
     """
-    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]", text):
+    text = text.replace("\r\n", "\n")
+    if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]", text):
         raise BadScript("entry_points.txt holds control characters")
-    sections: dict[str, dict[str, str]] = {"console_scripts": {}, "gui_scripts": {}}
-    section: dict[str, str] | None = None
-    for line in map(str.strip, text.split("\n")):
-        if not line or line[0] in "#;":
-            continue
-        if line[0] == "[":
-            if not line.endswith("]") or re.search(r"[#;\r\[\]]", line[1:-1]):
-                raise BadScript(f"entry_points.txt: {line!r}")
-            section = sections.get(line[1:-1].strip())
-        elif section is not None:
-            name, value = _pair(line)
-            section[name] = value
-        elif line[0] == "=":
-            raise BadScript(f"entry_points.txt: {line!r}")
-    console = [_script(*pair) for pair in sections["console_scripts"].items()]
-    console = [script for script in console if not _VERSIONED_PIP.fullmatch(script.name)]
+    parser = ConfigParser(delimiters=("=",), interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # as the standard library's documentation has it
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise BadScript(f"entry_points.txt: {error.message}") from error
+    if parser.defaults():
+        raise BadScript("entry_points.txt has a DEFAULT section")
+    console = [script for script in _section(parser, "console_scripts") if not _VERSIONED_PIP.fullmatch(script.name)]
     minor = python.partition(".")[2]
     console += [
         Script(name=f"pip3.{minor}", module=script.module, function=script.function)
         for script in console if script.name == "pip3"
     ]
-    return (*console, *(_script(*pair) for pair in sections["gui_scripts"].items()))
+    return (*console, *_section(parser, "gui_scripts"))
 
 
-def _pair(line: str) -> tuple[str, str]:
-    name, found, value = line.partition("=")
-    if not found or re.search("[#;\r]", line):
-        raise BadScript(f"entry_points.txt: {line!r}")
-    return name.strip(), value.strip()
+def _section(parser: ConfigParser, section: str) -> list[Script]:
+    return [_script(name, value) for name, value in parser.items(section)] if parser.has_section(section) else []
 
 
 def _script(name: str, value: str) -> Script:
@@ -112,7 +105,7 @@ def launcher(script: Script, executable: str) -> bytes:
 
 def rewritten(script: bytes, executable: str) -> bytes:
     """A script that begins with #!python, with the real one there; the rest of its first line is dropped."""
-    rest = re.split(rb"[\r\n]", script, maxsplit=1)
+    rest = re.split(rb"\r\n|\r|\n", script, maxsplit=1)
     return shebang(executable).encode("utf-8") + b"\n" + (rest[1] if len(rest) > 1 else b"")
 
 

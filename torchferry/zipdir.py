@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 STORED, DEFLATED = 0, 8
-UNIX = 3
 
 ENTRIES_LIMIT = 500_000
 DIRECTORY_LIMIT = 128 << 20
@@ -45,7 +44,7 @@ class BadZip(Exception):
 class Entry:
     """One file or folder of a zip; ``offset`` is where its data begins, sizes are bytes.
 
-    ``mode`` is the Unix mode, 0 where the file was made on another system.
+    ``mode`` is the Unix mode that the entry states, whatever system is said to have written it; 0 where it has none.
     """
 
     name: str
@@ -77,7 +76,6 @@ class _Central(NamedTuple):
     packed_size: int
     size: int
     header: int
-    system: int
     attributes: int
 
 
@@ -141,7 +139,7 @@ def _rows(directory: bytes, count: int) -> Iterator[_Central]:
     for _ in range(count):
         if len(directory) - position < _CENTRAL.size:
             raise BadZip("its central directory is cut")
-        (magic, made, _, flags, method, _, _, crc, packed, size, name_size, extra_size, comment_size, disk, _,
+        (magic, _, _, flags, method, _, _, crc, packed, size, name_size, extra_size, comment_size, disk, _,
          attributes, header) = _CENTRAL.unpack_from(directory, position)
         start = position + _CENTRAL.size
         position = start + name_size + extra_size + comment_size
@@ -150,7 +148,7 @@ def _rows(directory: bytes, count: int) -> Iterator[_Central]:
         name = directory[start:start + name_size]
         wide = _zip64(directory[start + name_size:start + name_size + extra_size], name)
         size, packed, header = _widen((size, packed, header), wide, name)
-        yield _Central(name, flags, method, crc, packed, size, header, made >> 8, attributes)
+        yield _Central(name, flags, method, crc, packed, size, header, attributes)
     if position != len(directory):
         raise BadZip("its central directory holds more than its entries")
 
@@ -200,7 +198,7 @@ def _entry(source: BinaryIO, row: _Central, limit: int) -> Entry:
     offset = body + extra_size
     _check_end(source, row, name, offset + row.packed_size, limit)
     made = Entry(
-        name=name, mode=row.attributes >> 16 & 0o7777 if row.system == UNIX else 0, method=row.method, crc=row.crc,
+        name=name, mode=row.attributes >> 16 & 0o7777, method=row.method, crc=row.crc,
         packed_size=row.packed_size, size=row.size, offset=offset,
     )
     _check(made, row)
@@ -236,7 +234,7 @@ def _shown(raw_name: bytes) -> str:
 
 
 def _check(entry: Entry, row: _Central) -> None:
-    kind = row.attributes >> 28  # a Unix mode, or nothing where another system wrote it
+    kind = row.attributes >> 28  # of a Unix mode; nothing where none is stated
     if row.flags & (_ENCRYPTED | _PATCHED):
         raise BadZip(f"{entry.name}: it is encrypted or a patch")
     if entry.method not in (STORED, DEFLATED):
