@@ -3,6 +3,7 @@
 <folder>/<compression>/<diff_id>.gz       the layer, as gzip members
 <folder>/<compression>/<diff_id>.json     what was proven of that file when it was made
 <folder>/configs/<digest>.json            the exact bytes of an image config
+<folder>/answers/<fingerprint>.json       which layers come of the wheels with that fingerprint
 
 A record is written last and says only what was proven: each member was inflated again and found equal to its block
 before the block's bytes counted for the diff_id. So who later finds the SHA-256 of the compressed file unchanged knows
@@ -17,7 +18,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,48 @@ class BlobStore:
             ))
         return layer
 
+    def add_packed(self, pack: Callable[[Callable[[bytes], object]], Layer], *, expected: str | None = None) -> Layer:
+        """Store the layer that ``pack`` writes as ready gzip members; it returns what they were proven to inflate to.
+
+        Raises IntegrityError when that is not the layer ``expected``; then, and when ``pack`` raises, nothing is kept.
+        """
+        packed = hashlib.sha256()
+
+        def write(data: bytes) -> None:
+            packed.update(data)
+            sink.write(data)
+
+        with full_disk_at(self.shelf), self._incoming() as sink:
+            layer = pack(write)
+            if expected not in (None, layer.diff_id):
+                raise IntegrityError(
+                    f"layer {expected}: made again, it came out as {layer.diff_id}",
+                    cure="test this machine's memory; if it stays so, this is a bug: report it",
+                )
+            sink.flush()
+            os.fsync(sink.fileno())
+            self._publish(Path(sink.name), Blob(
+                layer=layer, path=self._path(layer.diff_id), gz_size=sink.tell(), gz_sha256=packed.hexdigest(),
+            ))
+        return layer
+
+    def remember(self, key: str, layers: Sequence[Layer]) -> None:
+        """Keep for ever that ``key``, a fingerprint of all that decides them, gives these layers."""
+        rows = [[layer.diff_id, layer.size] for layer in layers]
+        text = json.dumps({"key": key, "layers": rows, "check": fingerprint([key, rows])})
+        with full_disk_at(self.folder):
+            files.write_text(self._answer_path(key), f"{text}\n")
+
+    def recall(self, key: str) -> tuple[Layer, ...] | None:
+        """What was remembered for ``key``; whether those layers are stored is another question."""
+        try:
+            found = json.loads(self._answer_path(key).read_bytes())
+            if found["check"] != fingerprint([key, found["layers"]]):
+                return None
+            return tuple(Layer(diff_id=diff_id, size=size) for diff_id, size in found["layers"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
     def verify(self, diff_id: str, *, passed: Callable[[int], object] = files.ignore) -> Blob:
         """Read a stored layer through; a damaged one is dropped.
 
@@ -177,6 +220,9 @@ class BlobStore:
 
     def _path(self, diff_id: str) -> Path:
         return self.shelf / f"{diff_id}.gz"
+
+    def _answer_path(self, key: str) -> Path:
+        return self.folder / "answers" / f"{key}.json"
 
     def _config_path(self, digest: str) -> Path:
         return self.folder / "configs" / f"{digest}.json"

@@ -1,9 +1,13 @@
 """Compressed data as many small gzip members, made and read on all cores.
 
-Every member holds at most BLOCK bytes. Its header states its length, so a reader finds the next one without inflating
+A member holds at most BLOCK bytes. Its header states its length, so a reader finds the next one without inflating
 it, and the CRC-32 of its deflated bytes: gzip's own is over what they inflate to, and a changed deflate stream can
 inflate to the same. To gzip, zcat and Docker the concatenation is one ordinary gzip stream. Nothing may stand between
 members or after the last one: Docker's Go reader refuses padding that unpigz lets pass.
+
+A long member is a deflate stream that somebody else made, of any length, taken as it is. Its header states its length
+and how much it inflates to; the CRC-32 of its deflated bytes is known only when they have passed, so an empty member
+right behind it, the seal, states that one. A reader inflates it a piece at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from typing import Protocol
 from isal import igzip_lib, isal_zlib
 
 from torchferry.errors import IntegrityError
+from torchferry.inflate import PIECE, BadMember, Inflater
 
 BLOCK = 1 << 20
 COMPRESSIONS = ("fast", "small")
@@ -29,9 +34,10 @@ _TRAILER = struct.Struct("<II")
 _SHORTEST = _HEADER.size + _TRAILER.size
 _LONGEST = BLOCK + BLOCK // 8
 
-
-class BadMember(Exception):
-    """A gzip member that does not inflate; `MemberReader` says in whose file."""
+# Subfield "TL": the long member's length, and bytes it inflates to; "TS" in the seal: CRC-32 of its deflated bytes.
+_LONG_HEADER = struct.Struct("<4sIBBH2sHQQ")
+_SEAL = struct.Struct("<4sIBBH2sHI2sII")
+_EMPTY = b"\x03\x00"
 
 
 class Readable(Protocol):
@@ -64,6 +70,18 @@ def cores() -> int:
 
 def _header(length: int, crc: int) -> bytes:
     return _HEADER.pack(b"\x1f\x8b\x08\x04", 0, 0, 255, 16, b"TF", 12, length, crc)
+
+
+def long_header(deflated: int, size: int) -> bytes:
+    """What stands before a deflate stream of ``deflated`` bytes that inflates to ``size`` bytes."""
+    length = _LONG_HEADER.size + deflated + _TRAILER.size
+    return _LONG_HEADER.pack(b"\x1f\x8b\x08\x04", 0, 0, 255, 20, b"TL", 16, length, size)
+
+
+def long_end(*, crc: int, size: int, deflated_crc: int) -> bytes:
+    """What stands behind that stream: CRC-32 and size of what it inflates to, and the seal."""
+    seal = _SEAL.pack(b"\x1f\x8b\x08\x04", 0, 0, 255, 8, b"TS", 4, deflated_crc, _EMPTY, 0, 0)
+    return _TRAILER.pack(crc, size & 0xFFFFFFFF) + seal
 
 
 def _deflate(block: bytes, compression: str) -> bytes:
@@ -130,7 +148,10 @@ def exactly(read: Callable[[int], bytes], count: int) -> bytes:
 
 
 class MemberReader:
-    """Reads what a file of members holds; members are inflated by ``pool``, up to ``ahead`` of them in advance."""
+    """Reads what a file of members holds; members are inflated by ``pool``, up to ``ahead`` of them in advance.
+
+    Of a long member one piece is inflated in advance, whatever ``ahead``: each needs the one before it.
+    """
 
     def __init__(self, source: Readable, *, what: str, cure: str, pool: Executor, ahead: int) -> None:
         self._source = source
@@ -139,38 +160,71 @@ class MemberReader:
         self._pool = pool
         self._ahead = ahead
         self._waiting: deque[Future[bytes]] = deque()
+        self._long: tuple[Inflater, int] | None = None
         self._block = memoryview(b"")
 
     @property
     def between_members(self) -> bool:
         """Whether all that was taken from the source has been read."""
-        return not self._block and not self._waiting
+        return not self._block and not self._waiting and self._long is None
 
     def read(self, count: int, /) -> bytes:
         """At least one byte and at most ``count``; none at the end. Raises IntegrityError on damage."""
         while not self._block:
-            while len(self._waiting) < self._ahead and (data := self._next()):
-                self._waiting.append(self._pool.submit(inflate, data))
+            self._look_ahead()
             if not self._waiting:
                 return b""
             try:
                 self._block = memoryview(self._waiting.popleft().result())
             except BadMember as error:
                 raise self._damaged(str(error)) from error
+            self._step()
         taken, self._block = self._block[:count], self._block[count:]
         return bytes(taken)
 
-    def _next(self) -> bytes:
-        start = exactly(self._source.read, _HEADER.size)
-        if not start:
-            return b""
+    def _look_ahead(self) -> None:
+        while self._long is None and len(self._waiting) < self._ahead:
+            start = exactly(self._source.read, _HEADER.size)
+            if not start:
+                break
+            if start[12:14] == b"TL":
+                self._long = self._begin(start + self._exactly(_LONG_HEADER.size - _HEADER.size))
+            else:
+                self._waiting.append(self._pool.submit(inflate, self._whole(start)))
+        self._step()
+
+    def _whole(self, start: bytes) -> bytes:
         length, crc = _HEADER.unpack(start)[-2:] if len(start) == _HEADER.size else (0, 0)
         if start != _header(length, crc) or not _SHORTEST < length <= _LONGEST:
             raise self._damaged("no gzip member of torchferry where one must begin")
-        rest = exactly(self._source.read, length - _HEADER.size)
-        if len(rest) != length - _HEADER.size:
+        return start + self._exactly(length - _HEADER.size)
+
+    def _begin(self, start: bytes) -> tuple[Inflater, int]:
+        length, size = _LONG_HEADER.unpack(start)[-2:] if len(start) == _LONG_HEADER.size else (0, 0)
+        deflated = length - _LONG_HEADER.size - _TRAILER.size
+        if deflated <= 0 or start != long_header(deflated, size):
+            raise self._damaged("no gzip member of torchferry where one must begin")
+        return Inflater(deflated=deflated, size=size), size
+
+    def _step(self) -> None:
+        """Go on with a long member as soon as nothing before it is waited for."""
+        if self._long is None or self._waiting:
+            return
+        inflater, size = self._long
+        if inflater.done:
+            end = long_end(crc=inflater.crc, size=size, deflated_crc=inflater.deflated_crc)
+            if self._exactly(len(end)) != end:
+                raise self._damaged("a long gzip member is not what its end states")
+            self._long = None
+        else:
+            data = self._exactly(min(PIECE, inflater.left)) if inflater.hungry else b""
+            self._waiting.append(self._pool.submit(inflater.step, data))
+
+    def _exactly(self, count: int) -> bytes:
+        data = exactly(self._source.read, count)
+        if len(data) != count:
             raise self._damaged("it ends in the middle of a gzip member")
-        return start + rest
+        return data
 
     def _damaged(self, cause: str) -> IntegrityError:
         return IntegrityError(f"{self._what}: damaged: {cause}", cure=self._cure)

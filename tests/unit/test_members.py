@@ -9,10 +9,13 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.saved_images import noise
 
 from torchferry import members
 from torchferry.errors import IntegrityError
+from torchferry.inflate import PIECE
 from torchferry.members import BLOCK, MemberReader
 
 
@@ -92,3 +95,58 @@ def test_a_stream_that_gives_few_bytes_at_a_time_makes_the_same_blocks() -> None
 
     data = noise(5000)
     assert list(members.blocks_of(Trickle(data), size=2048)) == [data[:2048], data[2048:4096], data[4096:]]
+
+
+def long_member(data: bytes, *, level: int = 6, size: int | None = None) -> bytes:
+    """A long member of data as another program deflated it."""
+    deflated = zlib.compress(data, level, wbits=-15)
+    said = len(data) if size is None else size
+    end = members.long_end(crc=zlib.crc32(data), size=said, deflated_crc=zlib.crc32(deflated))
+    return members.long_header(len(deflated), said) + deflated + end
+
+
+@pytest.mark.parametrize("size", [0, 1, 700, PIECE, PIECE + 1, 5 * BLOCK + 3])
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_a_long_member_of_any_length_is_read_and_is_gzip(size: int, level: int) -> None:
+    data = noise(size)
+    made = packed(b"before") + long_member(data, level=level) + packed(b"after") + long_member(data, level=level)
+    assert gzip.decompress(made) == b"before" + data + b"after" + data
+    assert read_all(made) == read_all(made, ahead=1) == b"before" + data + b"after" + data
+
+
+def test_every_damaged_byte_of_a_long_member_is_noticed() -> None:
+    made = long_member(noise(700))
+    for position in range(len(made)):
+        for mask in (1, 0xFF):
+            damaged = bytearray(made)
+            damaged[position] ^= mask
+            with pytest.raises(IntegrityError, match="some file"):
+                read_all(bytes(damaged))
+
+
+def test_every_cut_within_a_long_member_is_noticed() -> None:
+    made = long_member(noise(700))
+    for length in range(1, len(made)):
+        with pytest.raises(IntegrityError, match="some file"):
+            read_all(made[:length])
+
+
+@pytest.mark.parametrize(("size", "cause"), [(BLOCK, "more bytes than it states"), (3 * BLOCK, "before its stated")])
+def test_a_long_member_of_another_size_than_stated_is_refused(size: int, cause: str) -> None:
+    with pytest.raises(IntegrityError, match=cause):
+        read_all(long_member(noise(2 * BLOCK), size=size))
+
+
+def test_a_bomb_comes_out_in_pieces() -> None:
+    made = long_member(bytes(64 * BLOCK))
+    with ThreadPoolExecutor(2) as pool:
+        reader = MemberReader(io.BytesIO(made), what="some file", cure="copy it again", pool=pool, ahead=8)
+        sizes = [len(piece) for piece in iter(lambda: reader.read(64 * BLOCK), b"")]
+    assert (sum(sizes), max(sizes)) == (64 * BLOCK, PIECE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([0, 1, 300, PIECE, BLOCK, 2 * BLOCK + 1])), max_size=6))
+def test_long_and_other_members_mix(parts: list[tuple[bool, int]]) -> None:
+    made = b"".join(long_member(noise(size)) if long else packed(noise(size)) for long, size in parts)
+    assert read_all(made) == b"".join(noise(size) for _, size in parts)

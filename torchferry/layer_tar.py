@@ -1,0 +1,69 @@
+"""The tar headers of a layer's files: the same bytes on every machine and with every Python.
+
+All belong to root, and all have one time. It is 2 January 1980: nobody needs the true one, zip files (which programs make
+of installed ones) begin in 1980, and a day later is in 1980 in every time zone.
+"""
+
+from __future__ import annotations
+
+from torchferry.tarstream import RECORD, padding
+
+MTIME = 315_619_200
+
+_NAME, _PREFIX = 100, 155
+_SIZE_LIMIT = 8 ** 11
+_PAX_NAME = "././@PaxHeader"
+_OWNER = b"0000000\0" * 2
+_TIME = b"%011o\0" % MTIME
+_REST = bytes(100) + b"ustar\x0000" + bytes(32) + bytes(32) + b"0000000\0" * 2
+
+
+def file_header(path: str, *, mode: int, size: int) -> bytes:
+    """The header of a file; ``path`` has no leading slash."""
+    return _headers(path, mode, size, b"0")
+
+
+def folder_header(path: str, *, mode: int = 0o755) -> bytes:
+    """The header of a folder; ``path`` has no slash at either end."""
+    return _headers(f"{path}/", mode, 0, b"5")
+
+
+def _headers(path: str, mode: int, size: int, kind: bytes) -> bytes:
+    """A plain ustar header where it can say all, a pax header before it where it cannot."""
+    name = _split(path) if path.isascii() else None
+    records = [] if name else [_pax("path", path)]
+    if size >= _SIZE_LIMIT:
+        records.append(_pax("size", str(size)))
+    if name is None:
+        name = path.encode("ascii", "replace")[:_NAME], b""
+    plain = _header(name, mode, size if size < _SIZE_LIMIT else 0, kind)
+    if not records:
+        return plain
+    body = b"".join(records)
+    return _header((_PAX_NAME.encode(), b""), 0o644, len(body), b"x") + body + padding(len(body)) + plain
+
+
+def _split(path: str) -> tuple[bytes, bytes] | None:
+    """A path as name and prefix of a ustar header, if it fits."""
+    if len(path) <= _NAME:
+        return path.encode("ascii"), b""
+    cut = path.find("/", len(path) - _NAME - 1, -1)
+    if not 0 < cut <= _PREFIX:
+        return None
+    return path[cut + 1:].encode("ascii"), path[:cut].encode("ascii")
+
+
+def _pax(key: str, value: str) -> bytes:
+    """One pax record; its length counts its own digits."""
+    rest = f" {key}={value}\n".encode()
+    length = len(rest)
+    while len(str(length)) + len(rest) != length:
+        length = len(str(length)) + len(rest)
+    return str(length).encode("ascii") + rest
+
+
+def _header(name: tuple[bytes, bytes], mode: int, size: int, kind: bytes) -> bytes:
+    start = name[0].ljust(_NAME, b"\0") + b"%07o\0" % mode + _OWNER + b"%011o\0" % size + _TIME
+    end = kind + _REST + name[1].ljust(_PREFIX, b"\0")
+    checksum = b"%06o\0 " % (sum(start) + sum(end) + 8 * ord(" "))
+    return (start + checksum + end).ljust(RECORD, b"\0")
