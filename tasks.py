@@ -25,6 +25,7 @@ CHOICE = {
     "service": "one service; repeat for more; none: all",
     "file": "the variants.yaml of another project; its wheels/, build/ and dist/ lie beside it",
 }
+ENGINE = {"engine": "auto, direct (no daemon) or docker; before what variants.yaml says"}
 
 
 def ferry(body: Callable[..., Any]) -> Any:
@@ -44,18 +45,18 @@ def ferry(body: Callable[..., Any]) -> Any:
     return told
 
 
-def road(file: str | None) -> Road:
+def road(file: str | None, engine: str | None = None) -> Road:
     """The project that --file names, else the one beside this tasks.py."""
-    return Road.open(Path(file) if file else HERE / VARIANTS_FILE)
+    return Road.open(Path(file) if file else HERE / VARIANTS_FILE, engine)
 
 
-@task(help={"engine": "docker: what builds images", "file": CHOICE["file"]})
+@task(help={**ENGINE, "file": CHOICE["file"]})
 @ferry
-def setup(_context, engine="docker", file=None):
+def setup(_context, engine=None, file=None):
     """Install what the chosen engine and base need, or say what to install; start Docker where nothing does."""
-    project = road(file).project
-    bases = [variant.service.base for variant in project.variants]
-    provision.setup(host.this_host(), engine=engine, bases=bases, logs=project.root / "build" / "logs")
+    way = road(file, engine)
+    bases = [variant.service.base for variant in way.project.variants]
+    provision.setup(host.this_host(), engine=way.engine, bases=bases, logs=way.layout.build / "logs")
 
 
 @task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
@@ -74,79 +75,78 @@ def check(_context, variant, service, file=None, json=False):
     report.check(way, way.named(variant, service), as_json=json)
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
 @ferry
-def plan(_context, variant, service, file=None, json=False):
+def plan(_context, variant, service, file=None, engine=None, json=False):
     """Say what is current, what will be done, and whether it fits: bytes, disk, minutes to ship."""
-    way = road(file)
+    way = road(file, engine)
     made = plans.make_plan(way, way.select(variant, service))
     console.show_json(made.as_json()) if json else console.show(plans.as_text(made))
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, "upgrade": "move the pins to the newest that fit"})
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "upgrade": "move the pins to the newest that fit"})
 @ferry
-def lock(_context, variant, service, file=None, upgrade=False):
+def lock(_context, variant, service, file=None, engine=None, upgrade=False):
     """Resolve every wheel of each image for the target, by hash."""
-    way = road(file)
+    way = road(file, engine)
     for chosen in way.select(variant, service):
         way.lock(chosen, renew=True, upgrade=upgrade)
     report.done(way, then="inv fetch")
 
 
-@task(iterable=["variant", "service"], help=CHOICE)
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE})
 @ferry
-def fetch(_context, variant, service, file=None):
+def fetch(_context, variant, service, file=None, engine=None):
     """Download the locked wheels into wheels/<variant>/."""
-    way = road(file)
+    way = road(file, engine)
     for chosen in way.select(variant, service):
         way.fetch(chosen, way.lock(chosen))
     report.done(way, then="inv build")
 
 
-@task(iterable=["variant", "service"], help=CHOICE)
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE})
 @ferry
-def render(_context, variant, service, file=None):
+def render(_context, variant, service, file=None, engine=None):
     """Write build/<service>-<variant>/: the Dockerfile and exactly the files it names."""
-    way = road(file)
+    way = road(file, engine)
     for chosen in way.select(variant, service):
         way.render(chosen, way.fetch(chosen, way.lock(chosen)))
     report.done(way, then="inv build")
 
 
-@task(iterable=["variant", "service"], help=CHOICE)
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE})
 @ferry
-def build(_context, variant, service, file=None):
+def build(_context, variant, service, file=None, engine=None):
     """Build the images."""
-    way = road(file)
+    way = road(file, engine)
     for chosen in way.select(variant, service):
         way.image(chosen)
     report.done(way, then="inv smoke, then inv package")
 
 
-@task(iterable=["variant", "service"], help=CHOICE)
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE})
 @ferry
-def smoke(_context, variant, service, file=None):
+def smoke(_context, variant, service, file=None, engine=None):
     """Run each image without network and check what its variant promises."""
-    way = road(file)
+    way = road(file, engine)
     for chosen in way.select(variant, service):
-        made, image = way.image(chosen)
-        way.smoke(chosen, made, image)
+        way.smoke(chosen, *way.image(chosen))
     report.done(way, then="inv package")
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
 @ferry
-def package(_context, variant, service, file=None, json=False):
+def package(_context, variant, service, file=None, engine=None, json=False):
     """Turn images into archives in dist/ that `docker load` takes."""
-    way = road(file)
+    way = road(file, engine)
     report.shipped(way, way.package(way.select(variant, service), smoked=False), as_json=json)
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
 @ferry
-def bundle(_context, variant, service, file=None, json=False):
+def bundle(_context, variant, service, file=None, engine=None, json=False):
     """The whole road: lock, fetch, render, build, smoke, package."""
-    way = road(file)
+    way = road(file, engine)
     report.shipped(way, way.package(way.select(variant, service), smoked=True), as_json=json)
 
 

@@ -15,10 +15,10 @@ from bench import figures
 from bench.figures import Measured, Step
 from bench.watch import timed
 from torchferry import files, proc
-from torchferry.engines.docker import BuiltImage, DockerEngine
+from torchferry.engines.docker import DockerEngine
 from torchferry.errors import BuildError, ToolMissing
 from torchferry.layout import VARIANTS_FILE, Layout
-from torchferry.model import Lock, Variant
+from torchferry.model import BuiltImage, Lock, Variant
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -68,6 +68,21 @@ def write_archive(
     return replace(made, path=target, image=image)
 
 
+def stream(
+    image: Image, store: BlobStore, *, passed: Callable[[int], object] = files.ignore,
+) -> Iterator[bytes]:
+    """The bytes of the archive that `write_archive` would write, for a daemon that reads them at once."""
+    for piece in _pieces(image, store):
+        if isinstance(piece, bytes):
+            yield piece
+            passed(len(piece))
+            continue
+        with piece.path.open("rb") as source:
+            while block := source.read(files.CHUNK):
+                yield block
+                passed(len(block))
+
+
 def verify_archive(path: Path, *, passed: Callable[[int], object] = files.ignore) -> Archive:
     """Read an archive through, inflating everything; ``passed`` hears the count of its bytes.
 

@@ -19,6 +19,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any, BinaryIO
 
 from torchferry import files, hybrid, members
 from torchferry.errors import DiskFull, IntegrityError
-from torchferry.members import Readable
+from torchferry.members import MemberReader, Readable
 from torchferry.model import Image, Layer, fingerprint
 
 RECORD_VERSION = 2
@@ -171,6 +172,14 @@ class BlobStore:
             return tuple(Layer(diff_id=diff_id, size=size) for diff_id, size in found["layers"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    @contextmanager
+    def read(self, diff_id: str) -> Iterator[Readable]:
+        """The uncompressed tar of a stored layer, to be read once. Raises IntegrityError where it is not there."""
+        blob = self.blob(diff_id) or self.verify(diff_id)
+        with blob.path.open("rb") as source, ThreadPoolExecutor(self.threads) as pool:
+            yield MemberReader(
+                source, what=str(blob.path), cure="run the command again", pool=pool, ahead=2 * self.threads)
 
     def verify(self, diff_id: str, *, passed: Callable[[int], object] = files.ignore) -> Blob:
         """Read a stored layer through; a damaged one is dropped.

@@ -148,6 +148,8 @@ def endpoint(client: DockerClient) -> str:
 def missing(host: Host, *, engine: str, bases: Sequence[Base]) -> tuple[Need, ...]:
     """What this engine and these bases need and this machine lacks; a daemon counts only where it answers."""
     needs = _docker_needs() if engine == "docker" else []
+    if engine != "docker" and any(base.image for base in bases) and proc.which("skopeo") is None:
+        needs.append(Need(what="skopeo", found="not on PATH; registries are asked through it", packages=("skopeo",)))
     if any(base.debian for base in bases):
         needs += _debian_needs(host)
     return tuple(needs)

@@ -1,6 +1,6 @@
 """The tar headers of a layer's files: the same bytes on every machine and with every Python.
 
-All belong to root, and all have one time. It is 2 January 1980: nobody needs the true one, zip files (which programs make
+All have one time. It is 2 January 1980: nobody needs the true one, zip files (which programs make
 of installed ones) begin in 1980, and a day later is in 1980 in every time zone.
 """
 
@@ -13,34 +13,42 @@ MTIME = 315_619_200
 _NAME, _PREFIX = 100, 155
 _SIZE_LIMIT = 8 ** 11
 _PAX_NAME = "././@PaxHeader"
-_OWNER = b"0000000\0" * 2
 _TIME = b"%011o\0" % MTIME
-_REST = bytes(100) + b"ustar\x0000" + bytes(32) + bytes(32) + b"0000000\0" * 2
+_REST = b"ustar\x0000" + bytes(32) + bytes(32) + b"0000000\0" * 2
 
 
-def file_header(path: str, *, mode: int, size: int) -> bytes:
-    """The header of a file; ``path`` has no leading slash."""
-    return _headers(path, mode, size, b"0")
+def file_header(path: str, *, mode: int, size: int, owner: int = 0) -> bytes:
+    """The header of a file; ``path`` has no leading slash, ``owner`` is user and group."""
+    return _headers(path, mode, size, b"0", owner)
 
 
-def folder_header(path: str, *, mode: int = 0o755) -> bytes:
+def folder_header(path: str, *, mode: int = 0o755, owner: int = 0) -> bytes:
     """The header of a folder; ``path`` has no slash at either end."""
-    return _headers(f"{path}/", mode, 0, b"5")
+    return _headers(f"{path}/", mode, 0, b"5", owner)
 
 
-def _headers(path: str, mode: int, size: int, kind: bytes) -> bytes:
+def link_header(path: str, target: str, *, owner: int = 0) -> bytes:
+    """The header of a symbolic link."""
+    return _headers(path, 0o777, 0, b"2", owner, target)
+
+
+def _headers(path: str, mode: int, size: int, kind: bytes, owner: int, target: str = "") -> bytes:
     """A plain ustar header where it can say all, a pax header before it where it cannot."""
     name = _split(path) if path.isascii() else None
     records = [] if name else [_pax("path", path)]
+    short = target.isascii() and len(target) <= _NAME
+    if not short:
+        records.append(_pax("linkpath", target))
     if size >= _SIZE_LIMIT:
         records.append(_pax("size", str(size)))
     if name is None:
         name = path.encode("ascii", "replace")[:_NAME], b""
-    plain = _header(name, mode, size if size < _SIZE_LIMIT else 0, kind)
+    link = target.encode("ascii", "replace")[:_NAME]
+    plain = _header(name, mode, size if size < _SIZE_LIMIT else 0, kind, owner, link)
     if not records:
         return plain
     body = b"".join(records)
-    return _header((_PAX_NAME.encode(), b""), 0o644, len(body), b"x") + body + padding(len(body)) + plain
+    return _header((_PAX_NAME.encode(), b""), 0o644, len(body), b"x", 0, b"") + body + padding(len(body)) + plain
 
 
 def _split(path: str) -> tuple[bytes, bytes] | None:
@@ -62,8 +70,9 @@ def _pax(key: str, value: str) -> bytes:
     return str(length).encode("ascii") + rest
 
 
-def _header(name: tuple[bytes, bytes], mode: int, size: int, kind: bytes) -> bytes:
-    start = name[0].ljust(_NAME, b"\0") + b"%07o\0" % mode + _OWNER + b"%011o\0" % size + _TIME
-    end = kind + _REST + name[1].ljust(_PREFIX, b"\0")
+def _header(name: tuple[bytes, bytes], mode: int, size: int, kind: bytes, owner: int, target: bytes) -> bytes:
+    numbers = (mode, owner, owner)
+    start = name[0].ljust(_NAME, b"\0") + b"".join(b"%07o\0" % number for number in numbers) + b"%011o\0" % size + _TIME
+    end = kind + target.ljust(_NAME, b"\0") + _REST + name[1].ljust(_PREFIX, b"\0")
     checksum = b"%06o\0 " % (sum(start) + sum(end) + 8 * ord(" "))
     return (start + checksum + end).ljust(RECORD, b"\0")

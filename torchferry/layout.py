@@ -15,6 +15,8 @@ MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 DOCKERFILE = "Dockerfile"
 VERIFIED = ".verified.json"
+RECIPE_LABEL = "io.torchferry.recipe"
+"""On every image we build: the digest of the recipe it was built from."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,9 @@ from packaging.utils import canonicalize_name
 UID = 10001
 """User and group of the service in the image: above the range that distributions give to people and daemons."""
 
+IMAGE_PER_WHEEL_BYTE = 2.0
+"""Bytes of an installed tree per byte of its wheels: 5.19 GB from 2.70 GB for torch 2.1.2 with CUDA 12.1."""
+
 VENV = PurePosixPath("/opt/venv")
 APP = PurePosixPath("/app")
 
@@ -128,6 +131,7 @@ class Project:
     root: Path
     release: Release
     variants: tuple[Variant, ...]
+    engine: str = "auto"
 
     def select(self, *, variants: tuple[str, ...], services: tuple[str, ...]) -> tuple[Variant, ...]:
         """The variants of these names and services (none given: all); a service without variants always comes along."""
@@ -200,10 +204,11 @@ class WheelSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A build context on disk: Dockerfile and exactly the files it names."""
+    """A build context on disk: Dockerfile (its ``text``) and exactly the files it names."""
 
     variant: Variant
     folder: Path
+    text: str
     digest: str
     files: int
     size: int
@@ -233,6 +238,17 @@ class Image:
     def size(self) -> int:
         """Bytes of all layers, uncompressed."""
         return sum(layer.size for layer in self.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltImage:
+    """An image where an engine keeps it: name and tag, that engine's id, recipe digest, diff_ids (lowest first), bytes."""
+
+    name: str
+    image_id: str
+    recipe: str
+    diff_ids: tuple[str, ...]
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True)

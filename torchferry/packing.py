@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, console, files, manifest, savestream
+from torchferry import archive, console, files, manifest
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
-from torchferry.engines.docker import BuiltImage, DockerEngine
-from torchferry.engines.layerdb import LayerDb, Unreadable
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
-from torchferry.model import Archive, Bundle, Image, Lock, Project, Variant
+from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
 from torchferry.smoke import Check
 
 
@@ -31,15 +28,18 @@ class Packed:
     revision: str | None
 
 
-def pack(variant: Variant, built: BuiltImage, engine: DockerEngine, layout: Layout) -> tuple[Archive, bool]:
-    """The archive of a built image, and whether it had to be written."""
+def pack(
+    variant: Variant, built: BuiltImage, layout: Layout, take: Callable[[BuiltImage, Variant], Image],
+) -> tuple[Archive, bool]:
+    """The archive of a built image, and whether it had to be written; ``take`` brings into the store what it lacks."""
     store = BlobStore(folder=layout.blobs, compression=variant.compression)
     image = stored_image(built, store, layout.image_record(variant))
     known = image and current_archive(variant, image, layout)
     if known:
         return known, False
     if image is None:
-        image = take_image(built, store, engine, layout, variant)
+        image = take(built, variant)
+        write_record(layout, variant, built, image)
     target = layout.archive(variant)
     with console.progress(f"write and verify {target.name}", 2 * archive.packed_size(image, store)) as step:
         return archive.write_archive(image, store=store, target=target, passed=step.advance), True
@@ -63,65 +63,33 @@ def diff_ids(image: Image) -> tuple[str, ...]:
     return tuple(layer.diff_id for layer in image.layers)
 
 
-def take_image(
-    built: BuiltImage, store: BlobStore, engine: DockerEngine, layout: Layout, variant: Variant
-) -> Image:
-    """Read the image out of the daemon, every SHA-256 verified, new layers compressed into the store."""
-    files.require_space(layout.build, built.size // 2, what=f"layers of {built.name}")
-    image = image_from_layer_db(built, store, engine.layer_db()) or image_from_docker_save(built, store, engine)
-    if diff_ids(image) != built.diff_ids:
-        raise IntegrityError(
-            f"{built.name}: docker save gave other layers than the image has", cure="build again, then package again"
-        )
-    record = {"image_id": built.image_id, "config": image.config_digest}
+def write_record(layout: Layout, variant: Variant, built: BuiltImage, image: Image) -> None:
+    """Note which image of the store an engine's image is."""
+    record = {"image_id": built.image_id, "config": image.config_digest, "recipe": built.recipe}
     files.write_text(layout.image_record(variant), json.dumps(record) + "\n")
-    return image
-
-
-def image_from_layer_db(built: BuiltImage, store: BlobStore, database: LayerDb | None) -> Image | None:
-    """The image out of a local daemon's folder; None where that cannot be had, and docker save has to be asked."""
-    if database is None:
-        return None
-    try:
-        config = database.config(built.image_id)
-        if hashlib.sha256(config).hexdigest() != built.image_id.removeprefix("sha256:"):
-            raise Unreadable("the image's config has another SHA-256")
-        with console.progress(f"take the layers of {built.name}", built.size) as step:
-            for diff_id, chain_id in zip(built.diff_ids, manifest.chain_ids(built.diff_ids), strict=True):
-                if not store.has(diff_id):
-                    store.add(database.layer(chain_id), expected=diff_id, passed=step.advance)
-    except (Unreadable, IntegrityError) as error:
-        console.say(f"{built.name}: not taken from Docker's own folder ({str(error).splitlines()[0]}): docker save")
-        return None
-    return store.image(built.name, store.add_config(config))
-
-
-def image_from_docker_save(built: BuiltImage, store: BlobStore, engine: DockerEngine) -> Image:
-    """The image as `docker save` streams it: works with every daemon, wherever it runs."""
-    root = engine.root()
-    if root is not None:
-        files.require_space(root, built.size, what=f"docker save of {built.name} (its temporary copy)")
-    with console.progress(f"save {built.name}", built.size) as step, engine.save(built.name) as stream:
-        (image,) = savestream.read_save(stream, store=store, names=[built.name], passed=step.advance)
-    return image
 
 
 def current_archive(variant: Variant, image: Image, layout: Layout) -> Archive | None:
     """The archive in dist/, if the manifest says that it is of this image and its bytes still have that hash."""
     place = layout.archive(variant)
-    row = next(
-        (row for row in _known_entries(layout, variant)
-         if (row["service"], row["variant"]) == (variant.service.name, variant.name)), None,
-    )
-    if row is None or row["config"] != image.config_digest or row["image"] != image.name or not place.is_file():
+    row = _listed(variant, image, layout)
+    if row is None:
         return None
     size, digest = row["archive"]["size"], row["archive"]["sha256"]
-    if row["archive"].get("compression") != variant.compression or place.stat().st_size != size:
+    if place.stat().st_size != size:
         return None
     if files.sha256(place) != digest:
         console.say(f"{place.name}: damaged, writing it anew")
         return None
     return Archive(path=place, size=size, sha256=digest, image=image)
+
+
+def is_listed(variant: Variant, built: BuiltImage, layout: Layout) -> bool:
+    """Whether the manifest says that the archive in dist/ is of this image, and its length is right."""
+    store = BlobStore(folder=layout.blobs, compression=variant.compression)
+    image, place = stored_image(built, store, layout.image_record(variant)), layout.archive(variant)
+    row = _listed(variant, image, layout) if image else None
+    return row is not None and place.stat().st_size == row["archive"]["size"]
 
 
 def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout) -> Bundle:
@@ -143,6 +111,16 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     files.write_text(layout.manifest(release), text)
     files.write_text(layout.sums(release), manifest.sums(text, made.values()))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
+
+
+def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | None:
+    """What the manifest says of the archive in dist/, if that is there and of this image."""
+    named = (variant.service.name, variant.name)
+    row = next((row for row in _known_entries(layout, variant) if (row["service"], row["variant"]) == named), None)
+    if row is None or row["config"] != image.config_digest or row["image"] != image.name:
+        return None
+    packed = row["archive"].get("compression") == variant.compression and layout.archive(variant).is_file()
+    return row if packed else None
 
 
 def _known_entries(layout: Layout, variant: Variant) -> tuple[dict[str, Any], ...]:

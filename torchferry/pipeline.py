@@ -27,6 +27,7 @@ from torchferry import (
     lockfile,
     packing,
     recipe,
+    registry,
     render,
     resolve,
     sdist,
@@ -35,17 +36,15 @@ from torchferry import (
     variants,
     wheels,
 )
-from torchferry.engines.containers import Containers
-from torchferry.engines.docker import BuiltImage, DockerEngine
-from torchferry.errors import ConfigError, LockError, SmokeError
+from torchferry.engines import Engine
+from torchferry.engines.daemon import DaemonEngine
+from torchferry.engines.direct import DirectEngine
+from torchferry.engines.docker import DockerEngine
+from torchferry.errors import BuildError, ConfigError, LockError, SmokeError
 from torchferry.layout import Layout
-from torchferry.model import Bundle, Lock, Project, Recipe, Variant, WheelSet
+from torchferry.model import BuiltImage, Bundle, Lock, Project, Recipe, Variant, WheelSet
 
 Noun = TypeVar("Noun")
-
-IMAGE_PER_WHEEL_BYTE = 2.0
-"""Bytes of an installed tree per byte of its wheels: 5.19 GB from 2.70 GB for torch 2.1.2 with CUDA 12.1."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -65,23 +64,45 @@ class Road:
 
     project: Project
     layout: Layout
+    engine: str
     outcomes: list[Outcome] = field(default_factory=list)
 
     @classmethod
-    def open(cls, file: Path) -> Road:
-        """Read a variants.yaml; its folder is where everything lies."""
+    def open(cls, file: Path, engine: str | None = None) -> Road:
+        """Read a variants.yaml; its folder is where everything lies. ``engine`` goes before the file's own."""
         project = variants.load(file)
-        return cls(project=project, layout=Layout(root=project.root))
+        if engine is not None and engine not in variants.ENGINES:
+            raise ConfigError(f"--engine {engine}: no such engine", cure=f"take one of {', '.join(variants.ENGINES)}")
+        return cls(project=project, layout=Layout(root=project.root), engine=engine or project.engine)
 
     @cached_property
     def compat(self) -> compat.Compat:
         return compat.load()
 
     @cached_property
-    def engine(self) -> DockerEngine:
+    def docker(self) -> DockerEngine:
+        """The Docker daemon of this machine; ToolMissing where none answers."""
         engine = DockerEngine.connect()
         console.say(f"docker: {engine.client.path} ({engine.client.version})")
         return engine
+
+    def engine_for(self, variant: Variant, lock: Lock, dockerfile: str) -> Engine:
+        """The engine that builds this Dockerfile: the one that was asked for, and on auto direct where that can.
+
+        Raises BuildError where direct was asked for and cannot, ToolMissing where there is no daemon.
+        """
+        problem = None if self.engine == "docker" else self.direct.refusal(lock, dockerfile)
+        if self.engine == "docker" or (problem and self.engine == "auto"):
+            if problem:
+                console.say(f"{variant.label}: docker engine, since {problem}")
+            return DaemonEngine(docker=self.docker, layout=self.layout, debian=self.debian)
+        if problem:
+            raise BuildError(problem, cure="build it with the docker engine: --engine docker")
+        return self.direct
+
+    @property
+    def direct(self) -> DirectEngine:
+        return DirectEngine(layout=self.layout, debian=self.debian)
 
     def named(self, names: Iterable[str], services: Iterable[str]) -> tuple[Variant, ...]:
         """The variants of these names and services, in file order; none given: all. ConfigError for an unknown name."""
@@ -128,7 +149,7 @@ class Road:
         sources = self._sources(variant)
         pinned = None
         if variant.service.base.image:
-            pinned = self.engine.resolve_digest(variant.service.base.image)
+            pinned = self._digest(variant.service.base.image)
         made = resolve.resolve(
             variant, sources=sources, compat=self.compat, requirements=requirements,
             asked=asked, previous=None if upgrade else text, base_digest=pinned,
@@ -177,33 +198,27 @@ class Road:
 
     # Image
 
-    def build(self, made: Recipe) -> BuiltImage:
-        """The image of a recipe in the daemon's store."""
+    def build(self, made: Recipe, wheel_set: WheelSet) -> tuple[Engine, BuiltImage]:
+        """The image of a recipe where its engine keeps images."""
         variant = made.variant
-        present = self.engine.find(variant.image_name)
+        engine = self.engine_for(variant, wheel_set.lock, made.text)
+        present = engine.present(variant)
         if present is not None and present.recipe == made.digest:
-            return self._tell("build", variant, present, present.name, present.size)
+            return engine, self._tell("build", variant, present, present.name, present.size)
         started = time.monotonic()
-        root = self.engine.root()
-        if root is not None:
-            needed = int(made.size * (1 + IMAGE_PER_WHEEL_BYTE))
-            files.require_space(root, needed, what=f"{variant.label}: context and image")
-        if variant.service.base.debian:
-            self.engine.take_base(self._debian(variant))
-        with console.progress(f"build {variant.image_name}") as step:
-            image = self.engine.build(made, log=self.layout.build_log(variant))
-            step.advance(image.size)
-        return self._tell("build", variant, image, image.name, image.size, started)
+        console.say(f"{variant.label}: {engine.name} engine")
+        image = engine.build(made, wheel_set)
+        return engine, self._tell("build", variant, image, image.name, image.size, started)
 
-    def smoke(self, variant: Variant, lock: Lock, image: BuiltImage) -> tuple[smoke.Check, ...]:
+    def smoke(self, variant: Variant, lock: Lock, engine: Engine, image: BuiltImage) -> tuple[smoke.Check, ...]:
         """Run the image without network and judge it; SmokeError tells every promise that was not kept."""
         place = self.layout.smoke_result(variant)
         known = smoke.read_result(place, image.image_id)
         if known is not None and not smoke.failures(known):
             return self._tell("smoke", variant, known, place, 0)
         started = time.monotonic()
-        with console.progress(f"smoke {variant.image_name}"):
-            checks = smoke.smoke(variant, lock, self.compat, Containers(self.engine.api))
+        with engine.runner(image, variant) as runner, console.progress(f"smoke {variant.image_name}"):
+            checks = smoke.smoke(variant, lock, self.compat, runner)
         smoke.write_result(place, image.image_id, checks)
         for check in checks:
             console.say(f"  {check.status:10}  {check.name}: {check.seen}")
@@ -221,11 +236,11 @@ class Road:
         """The release folder with one archive a variant; ``smoked`` runs the smoke test of each image before."""
         packed = []
         for variant in chosen:
-            lock, image = self.image(variant)
+            lock, engine, image = self.image(variant)
             if smoked:
-                self.smoke(variant, lock, image)
+                self.smoke(variant, lock, engine, image)
             started = time.monotonic()
-            archive, fresh = packing.pack(variant, image, self.engine, self.layout)
+            archive, fresh = packing.pack(variant, image, self.layout, engine.take)
             checks = smoke.read_result(self.layout.smoke_result(variant), image.image_id) or ()
             packed.append(packing.Packed(
                 variant=variant, lock=lock, archive=archive, checks=checks,
@@ -234,10 +249,11 @@ class Road:
             self._tell("package", variant, archive, archive.path, archive.size, started if fresh else None)
         return packing.close(self.project, packed, self.compat, self.layout)
 
-    def image(self, variant: Variant) -> tuple[Lock, BuiltImage]:
-        """The image of a variant, with every earlier step done that is missing."""
+    def image(self, variant: Variant) -> tuple[Lock, Engine, BuiltImage]:
+        """The image of a variant and its engine, with every earlier step done that is missing."""
         lock = self.lock(variant)
-        return lock, self.build(self.render(variant, self.fetch(variant, lock)))
+        wheel_set = self.fetch(variant, lock)
+        return lock, *self.build(self.render(variant, wheel_set), wheel_set)
 
     def _tell(
         self, step: str, variant: Variant, noun: Noun, place: Path | str, size: int, started: float | None = None
@@ -260,14 +276,21 @@ class Road:
     def _sources(self, variant: Variant) -> index.Sources:
         return index.sources_for(variant, os.environ, index.pip_config(), index.uv_config(os.environ))
 
-    def _debian(self, variant: Variant) -> base.DebianBase:
+    def debian(self, variant: Variant) -> base.DebianBase:
+        """The Debian base of a variant, made where it is missing."""
         return base.debian_base(variant.service.base, self.layout, architecture=variant.architecture)
+
+    def _digest(self, image: str) -> str:
+        """What a registry gives for an image name today: by skopeo where a daemon need not be asked."""
+        if self.engine == "direct" or (self.engine == "auto" and registry.available()):
+            return registry.digest(image)
+        return self.docker.resolve_digest(image)
 
     def _base_reference(self, variant: Variant, lock: Lock) -> str:
         wanted = variant.service.base
         if wanted.image:
             return f"{wanted.image.split('@')[0]}@{lock.base_digest}"
-        return self._debian(variant).reference
+        return self.debian(variant).reference
 
     def clean(self, *, wheels: bool, images: bool) -> tuple[tuple[str, int], ...]:
         """Remove what torchferry made, and nothing else; returns each place with the bytes it held."""
@@ -277,7 +300,7 @@ class Road:
             places += [self.layout.tools_folder, self.layout.sdists_folder]
         freed = [(str(place), files.remove_tree(place)) for place in places if place.exists()]
         if images:
-            freed += [(variant.image_name, self.engine.remove(variant.image_name)) for variant in self.project.variants]
+            freed += [(variant.image_name, self.docker.remove(variant.image_name)) for variant in self.project.variants]
         return tuple(freed)
 
 

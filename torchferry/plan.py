@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import base, console, context, fetch, files, lockfile
-from torchferry.engines.docker import BuiltImage, DockerEngine
+from torchferry import base, console, context, fetch, files, lockfile, packing
+from torchferry.engines.docker import DockerEngine
 from torchferry.errors import FerryError, ToolMissing
-from torchferry.model import Lock, Variant
-from torchferry.pipeline import IMAGE_PER_WHEEL_BYTE, Road
+from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Lock, Variant
+from torchferry.pipeline import Road
 
 BASE_SIZE = 175_000_000
 """Bytes of a bookworm base with python3, unpacked."""
@@ -28,6 +28,7 @@ class VariantPlan:
     """One variant: state of each step (current, to do, unknown), and bytes; None where there is no lock to tell."""
 
     variant: str
+    engine: str
     lock: str
     wheels: str
     image: str
@@ -75,34 +76,58 @@ class Plan:
 
 
 def make_plan(road: Road, chosen: Sequence[Variant]) -> Plan:
-    """Look at everything, change nothing; a daemon that does not answer makes images 'unknown', not an error."""
+    """Look at everything, change nothing; a daemon that does not answer makes its images 'unknown', not an error."""
+    rows = tuple(_variant(road, variant) for variant in chosen)
+    docker, answer = _docker(road) if any(row.engine == "docker" for row in rows) else (None, "not needed")
+    return Plan(variants=rows, places=_places(road, rows, docker), docker=answer)
+
+
+def _docker(road: Road) -> tuple[DockerEngine | None, str]:
+    """The daemon, and 'answers' or why there is none."""
     try:
-        engine, docker = road.engine, "answers"
+        return road.docker, "answers"
     except ToolMissing as error:
-        engine, docker = None, error.message
-    rows = tuple(_variant(road, variant, engine) for variant in chosen)
-    return Plan(variants=rows, places=_places(road, rows, engine), docker=docker)
+        return None, error.message
 
 
-def _variant(road: Road, variant: Variant, engine: DockerEngine | None) -> VariantPlan:
+def _variant(road: Road, variant: Variant) -> VariantPlan:
     lock, state = _lock(road, variant)
     if lock is None:
         return VariantPlan(
-            variant=variant.label, lock=state, wheels="to do", image="to do", archive="to do",
-            download=None, image_size=None, archive_size=None,
+            variant=variant.label, engine=_usual_engine(road), lock=state, wheels="to do", image="to do",
+            archive="to do", download=None, image_size=None, archive_size=None,
         )
     missing = fetch.missing(lock, variant, road.layout)
-    built = _current_image(road, variant, lock, engine) if engine is not None and not missing else None
+    engine, image, built = _image(road, variant, lock)
+    built = built if not missing else None
     archive = road.layout.archive(variant)
-    packed = built is not None and archive.is_file()
+    packed = built is not None and packing.is_listed(variant, built, road.layout)
     return VariantPlan(
-        variant=variant.label, lock=state, wheels="to do" if missing else "current",
-        image="current" if built else "unknown" if engine is None else "to do",
+        variant=variant.label, engine=engine, lock=state, wheels="to do" if missing else "current",
+        image="current" if built else image,
         archive="current" if packed else "to do",
         download=sum(wheel.size for wheel in missing),
         image_size=built.size if built else int(lock.size * IMAGE_PER_WHEEL_BYTE) + BASE_SIZE,
         archive_size=archive.stat().st_size if packed else int(lock.size * ARCHIVE_PER_WHEEL_BYTE) + BASE_PACKED,
     )
+
+
+def _usual_engine(road: Road) -> str:
+    return "docker" if road.engine == "docker" else "direct"
+
+
+def _image(road: Road, variant: Variant, lock: Lock) -> tuple[str, str, BuiltImage | None]:
+    """The engine that will build, the state of an image that is not current, and the image that is."""
+    wanted = variant.service.base
+    if wanted.debian and base.read_base(wanted, road.layout) is None:
+        return _usual_engine(road), "to do", None
+    drafted = road.draft(variant, lock, context.select_files(road.project.root, variant))
+    try:
+        engine = road.engine_for(variant, lock, drafted.text)
+        present = engine.present(variant)
+    except ToolMissing:
+        return "docker", "unknown", None
+    return engine.name, "to do", present if present is not None and present.recipe == drafted.digest else None
 
 
 def _lock(road: Road, variant: Variant) -> tuple[Lock | None, str]:
@@ -116,28 +141,20 @@ def _lock(road: Road, variant: Variant) -> tuple[Lock | None, str]:
     return known, "current" if known.fingerprint == road.asked(variant) else "stale"
 
 
-def _current_image(road: Road, variant: Variant, lock: Lock, engine: DockerEngine) -> BuiltImage | None:
-    if variant.service.base.debian and base.read_base(variant.service.base, road.layout) is None:
-        return None
-    present = engine.find(variant.image_name)
-    drafted = road.draft(variant, lock, context.select_files(road.project.root, variant))
-    return present if present is not None and present.recipe == drafted.digest else None
-
-
-def _places(road: Road, rows: Sequence[VariantPlan], engine: DockerEngine | None) -> tuple[Place, ...]:
+def _places(road: Road, rows: Sequence[VariantPlan], docker: DockerEngine | None) -> tuple[Place, ...]:
     """What is still to come at each place; Docker takes the context, the image, and a temporary copy when it saves."""
     todo_image = [row for row in rows if row.image != "current"]
     todo_archive = [row for row in rows if row.archive != "current"]
     download = sum(row.download or 0 for row in rows)
-    images = sum(row.image_size or 0 for row in todo_image)
+    images = sum(row.image_size or 0 for row in todo_image if row.engine == "docker")
     archives = sum(row.archive_size or 0 for row in todo_archive)
-    copy = max((row.image_size or 0 for row in todo_archive), default=0)
+    copy = max((row.image_size or 0 for row in todo_archive if row.engine == "docker"), default=0)
     layout = road.layout
     wanted: list[tuple[str, Path, int]] = [
         ("build folder (wheels, layers)", layout.build, download + archives),
         ("dist", layout.dist, archives),
     ]
-    root = engine.root() if engine is not None else None
+    root = docker.root() if docker is not None else None
     if root is not None:
         wanted.append(("Docker's root", root, int(images * 1.5) + copy))
     return tuple(
@@ -151,11 +168,11 @@ def as_text(plan: Plan) -> str:
         return "?" if count is None else console.size(count)
 
     rows = [
-        [row.variant, row.lock, row.wheels, row.image, row.archive,
+        [row.variant, row.engine, row.lock, row.wheels, row.image, row.archive,
          amount(row.download), amount(row.image_size), amount(row.archive_size)]
         for row in plan.variants
     ]
-    header = ["variant", "lock", "wheels", "image", "archive", "download", "image size", "archive size"]
+    header = ["variant", "engine", "lock", "wheels", "image", "archive", "download", "image size", "archive size"]
     places = [
         [place.name, place.path, console.size(place.needed), console.size(place.free), "yes" if place.enough else "NO"]
         for place in plan.places
@@ -166,7 +183,7 @@ def as_text(plan: Plan) -> str:
         console.table(places, header=["place", "path", "needed", "free", "enough"]),
         f"to ship: {ship}",
     ]
-    if plan.docker != "answers":
+    if plan.docker not in ("answers", "not needed"):
         blocks.append(f"Docker: {plan.docker}")
     if any(row.download is None for row in plan.variants):
         blocks.append("? becomes a number after: inv lock")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from torchferry.errors import ToolMissing
 
@@ -104,6 +106,22 @@ def stream(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()
+
+
+def start(argv: Sequence[str | Path], *, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a program that the caller ends, stdin closed, its output into ``log``."""
+    try:
+        return subprocess.Popen(
+            [str(word) for word in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+        )
+    except FileNotFoundError as error:
+        raise ToolMissing(f"{argv[0]}: no such program", cure=f"install {argv[0]}, or run: inv setup") from error
+
+
+def terminate(pid: int) -> None:
+    """Send SIGTERM to a program; one that has ended by now is fine."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
 
 
 def start_detached(argv: Sequence[str | Path], *, log: Path) -> int:

@@ -66,7 +66,9 @@ def make_recipe(made: Draft, wheels: WheelSet, selection: Selection, layout: Lay
             files.remove_tree(fresh)
     count = len(selection.files) + len(wheels.lock.wheels) + len(made.scripts) + 1
     size = wheels.lock.size + selection.size
-    return Recipe(variant=made.variant, folder=folder, digest=made.digest, files=count, size=size), stale
+    made_recipe = Recipe(
+        variant=made.variant, folder=folder, text=made.text, digest=made.digest, files=count, size=size)
+    return made_recipe, stale
 
 
 def templates(layout: Layout) -> Path:
@@ -81,6 +83,7 @@ def _fill(folder: Path, made: Draft, wheels: WheelSet, selection: Selection) -> 
     files.write_text(folder / ".dockerignore", ".recipe\n")
     for name, data in made.scripts.items():
         files.write_bytes(folder / "tools" / name, data)
+        (folder / "tools" / name).chmod(0o644)  # whatever umask the builder has
     _unpack_uv(wheels.installer, folder / "tools" / "uv")
     for group in render.groups(wheels.lock):
         files.write_text(folder / "wheels" / group.name / "requirements.txt", group.requirements)

@@ -31,6 +31,22 @@ TORCH_FAMILY = frozenset({"torch", "torchaudio", "torchvision", "triton", "pytor
 """Packages that move together with torch."""
 
 
+VENV_COMMAND = (
+    "/mnt/uv", "venv", "--quiet", "--no-cache", "--no-config", "--offline", "--python-preference", "only-system",
+)
+"""How the environment is made; --python and the place follow."""
+
+INSTALL = (
+    "/mnt/uv", "pip", "install", "--no-config", "--offline", "--no-cache", "--no-installer-metadata",
+    "--python", f"{VENV}/bin/python", "--no-index", "--find-links", "/media", "--no-deps", "--require-hashes",
+    "--requirements", "/media/requirements.txt",
+)
+"""How it is filled from the wheels that are mounted at /media."""
+
+PREPARE = (f"{VENV}/bin/python", "-I", "-S", "-B", "/mnt/prepare.py")
+"""How the service's user is made; the UID and its folders follow."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Wheels that become one layer; groups stand in the order in which they change, rarest first."""
@@ -113,6 +129,7 @@ def dockerfile_text(
         keep_trailing_newline=True, autoescape=False,
     )
     engine.globals.update(quote=dockerfile.quote, json=dockerfile.json_form, run=_run)
+    engine.globals.update(venv=list(VENV_COMMAND), install=list(INSTALL), prepare=list(PREPARE))
     service = variant.service
     health = None
     if service.health and service.port:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
@@ -52,8 +52,17 @@ class Runner(Protocol):
     def service(self, image: str) -> AbstractContextManager[RunningService]: ...
 
 
-def smoke(variant: Variant, lock: Lock, compat: Compat, runner: Runner) -> tuple[Check, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Unrunnable:
+    """An image that cannot be run here; ``look`` says of it what its files tell."""
+
+    look: Callable[[Lock], tuple[Check, ...]]
+
+
+def smoke(variant: Variant, lock: Lock, compat: Compat, runner: Runner | Unrunnable) -> tuple[Check, ...]:
     """Every check of one image, in order; a failed one never hides the others."""
+    if isinstance(runner, Unrunnable):
+        return runner.look(lock)
     asked = json.dumps({"torch": variant.torch is not None, "module": variant.service.entry_module})
     probe = resources.files("torchferry").joinpath("inside/probe.py").read_text(encoding="utf-8")
     answer = runner.run(variant.image_name, [f"{VENV}/bin/python", "-c", probe, asked])

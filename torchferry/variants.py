@@ -18,6 +18,7 @@ from torchferry.yamlpos import MAX_CHARACTERS, Problems, Table, read
 DEFAULT_WITHIN = 60
 ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 COMPRESSIONS = ("fast", "small")
+ENGINES = ("auto", "direct", "docker")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ def parse(text: str, *, file: str, root: Path, exists: Callable[[str], bool]) ->
             "python": 'python: "3.11"',
             "services": "services: with an entry for each service",
         },
-        optional=("base", "compression", "platform"),
+        optional=("base", "compression", "platform", "engine"),
     )
     shared = _Shared(
         release=_release(at["release"]),
@@ -62,11 +63,12 @@ def parse(text: str, *, file: str, root: Path, exists: Callable[[str], bool]) ->
         architecture=ARCHITECTURES.get(choice(at["platform"], ARCHITECTURES), "x86_64"),
         exists=exists,
     )
+    engine = choice(at["engine"], ENGINES) or "auto"
     services = _rows(at["services"], expected="a mapping of services by name", example="my-service: {source: app, ...}")
     variants = tuple(variant for name, spot in services for variant in _service(name, spot, shared))
     if problems.found:
         raise problems.error()
-    return Project(root=root, release=shared.release, variants=variants)
+    return Project(root=root, release=shared.release, variants=variants, engine=engine)
 
 
 def _release(spot: Spot) -> Release:

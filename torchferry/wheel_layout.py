@@ -202,7 +202,7 @@ class _Layout:
         if placed.path in self._files:
             raise self._wheel.refused(f"{placed.path}: two of its files would be installed there")
         head, _, rest = placed.path.partition("/")
-        if head in _KEPT and (not rest or head == "lib64") or placed.path in self._own():
+        if (head in _KEPT and (not rest or head == "lib64")) or placed.path in self._own():
             raise self._wheel.refused(f"{placed.path}: belongs to the virtual environment itself")
         if head == "bin":
             wheel_scripts.check_name(rest)

@@ -218,7 +218,7 @@ def _check_end(source: BinaryIO, row: _Central, name: str, position: int, limit:
     if max(numbers) <= _FULL32:
         forms.append(struct.pack("<I2I", *numbers))
     found = _at(source, position, min(24, limit - position))
-    if limit - position > 24 or found.removeprefix(b"PK\x07\x08") not in forms and found not in forms:
+    if limit - position > 24 or (found.removeprefix(b"PK\x07\x08") not in forms and found not in forms):
         raise BadZip(f"{name}: its data descriptor and the central directory say different things")
 
 

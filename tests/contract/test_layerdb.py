@@ -15,12 +15,14 @@ import pytest
 from support.daemon import PrivateDaemon, unavailable
 from support.far_side import docker
 
-from torchferry import archive, packing
+from torchferry import archive
 from torchferry.blobs import BlobStore
-from torchferry.engines.docker import BuiltImage, DockerEngine
+from torchferry.engines import daemon as daemon_engine
+from torchferry.engines.docker import DockerEngine
 from torchferry.engines.layerdb import LayerDb, Unreadable
 from torchferry.manifest import chain_ids
 from torchferry.members import Readable
+from torchferry.model import BuiltImage
 
 reason = unavailable()
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(reason is not None, reason=str(reason))]
@@ -97,8 +99,8 @@ def test_every_layer_has_the_sha256_that_it_is_named_by(engine: DockerEngine) ->
 
 def test_both_ways_out_of_the_daemon_give_one_image(engine: DockerEngine, tmp_path: Path) -> None:
     stores = [BlobStore(folder=tmp_path / name) for name in ("direct", "saved")]
-    direct = packing.image_from_layer_db(built(engine), stores[0], engine.layer_db())
-    assert direct == packing.image_from_docker_save(built(engine), stores[1], engine)
+    direct = daemon_engine.image_from_layer_db(built(engine), stores[0], engine.layer_db())
+    assert direct == daemon_engine.image_from_docker_save(built(engine), stores[1], engine)
     files = [{path.name: path.read_bytes() for path in store.shelf.glob("*.gz")} for store in stores]
     assert files[0] == files[1]
 
@@ -133,9 +135,9 @@ def test_what_is_not_as_it_was_is_left_to_docker_save(
     database, image = LayerDb(root=copy), built(engine)
     store = BlobStore(folder=tmp_path / "store")
     damage(copy, image, how)
-    assert packing.image_from_layer_db(image, store, database) is None
+    assert daemon_engine.image_from_layer_db(image, store, database) is None
     assert "docker save" in capfd.readouterr().err
-    assert packing.image_from_docker_save(image, store, engine).layers[0].diff_id == image.diff_ids[0]
+    assert daemon_engine.image_from_docker_save(image, store, engine).layers[0].diff_id == image.diff_ids[0]
 
 
 def test_an_unknown_layer_is_unreadable(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_an_unknown_layer_is_unreadable(tmp_path: Path) -> None:
 
 def test_docker_loads_the_archive_of_such_an_image(engine: DockerEngine, daemon: PrivateDaemon, tmp_path: Path) -> None:
     store = BlobStore(folder=tmp_path / "store")
-    image = packing.image_from_layer_db(built(engine), store, engine.layer_db())
+    image = daemon_engine.image_from_layer_db(built(engine), store, engine.layer_db())
     assert image is not None
     made = archive.write_archive(image, store=store, target=tmp_path / "a.tar.gz")
     docker(daemon, "image", "rm", "awkward:2")

@@ -21,6 +21,7 @@ VARIANTS = ("cu118", "cu121", "cu124", "cpu")
 
 VARIANTS_YAML = """\
 release: {name: tiny, version: 1.0.0}
+engine: docker
 python: "3.11"
 base: {debian: bookworm}
 services:

@@ -154,7 +154,13 @@ def test_every_cut_is_noticed(store: BlobStore, tmp_path: Path) -> None:
             verify_archive(damaged)
 
 
-@pytest.mark.parametrize("after", [b"\0", bytes(512), b"x", packed(bytes(512)), packed(b"x"), gzip.compress(b"")])
+AFTER = {
+    "zero": b"\0", "zeros": bytes(512), "letter": b"x", "member": packed(bytes(512)), "small member": packed(b"x"),
+    "foreign member": gzip.compress(b"", mtime=0),
+}
+
+
+@pytest.mark.parametrize("after", AFTER.values(), ids=AFTER.keys())
 def test_bytes_after_the_end_are_noticed(store: BlobStore, tmp_path: Path, after: bytes) -> None:
     made = write_archive(stored_image(store, SMALL), store=store, target=tmp_path / "stt.tar.gz")
     with made.path.open("ab") as archive:

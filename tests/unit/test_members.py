@@ -65,7 +65,7 @@ def test_every_cut_within_a_member_is_noticed() -> None:
             read_all(made[:length])
 
 
-@pytest.mark.parametrize("after", [b"\0", bytes(512), gzip.compress(b"foreign")])
+@pytest.mark.parametrize("after", [b"\0", bytes(512), gzip.compress(b"foreign", mtime=0)])
 def test_what_follows_the_last_member_is_refused(after: bytes) -> None:
     with pytest.raises(IntegrityError, match="no gzip member of torchferry"):
         read_all(packed(b"data") + after)

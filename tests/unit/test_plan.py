@@ -11,10 +11,9 @@ import pytest
 from support.wheel_factory import locked, make_pure, make_torch, make_wheel
 
 from torchferry import context, fetch, files, lockfile
-from torchferry.engines.docker import BuiltImage
 from torchferry.index import Sources
-from torchferry.model import Lock, Variant, Wheel
-from torchferry.pipeline import IMAGE_PER_WHEEL_BYTE, Road
+from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Lock, Variant, Wheel
+from torchferry.pipeline import Road
 from torchferry.plan import ARCHIVE_PER_WHEEL_BYTE, BASE_PACKED, BASE_SIZE, Place, Plan, VariantPlan, as_text, make_plan
 
 VARIANTS_YAML = """\
@@ -47,7 +46,7 @@ class Site:
             self.write(f"{name}/requirements.in", "ferrypure\n")
             self.write(f"{name}/{name}/__init__.py", "")
             self.write(f"{name}/{name}/__main__.py", "print('hello')\n")
-        self.road = Road.open(self.root / "variants.yaml")
+        self.road = Road.open(self.root / "variants.yaml", "docker")
         self.layout = self.road.layout
 
     def write(self, path: str, text: str) -> None:
@@ -118,7 +117,7 @@ def test_before_anything_is_done_all_is_to_do_and_no_size_is_known(site: Site) -
     made = site.plan()
     assert made.variants == tuple(
         VariantPlan(
-            variant=label, lock="to do", wheels="to do", image="to do", archive="to do",
+            variant=label, engine="docker", lock="to do", wheels="to do", image="to do", archive="to do",
             download=None, image_size=None, archive_size=None,
         )
         for label in ("engine-cu118", "engine-cpu", "page-any")
@@ -208,7 +207,7 @@ def test_a_place_is_enough_or_not(needed: int, free: int, enough: bool) -> None:
 
 def row_of(**changes: int | None) -> VariantPlan:
     plain = VariantPlan(
-        variant="engine-cpu", lock="current", wheels="current", image="unknown", archive="to do",
+        variant="engine-cpu", engine="docker", lock="current", wheels="current", image="unknown", archive="to do",
         download=0, image_size=0, archive_size=0,
     )
     return replace(plain, **changes)
@@ -245,8 +244,8 @@ def test_the_text_shows_a_question_mark_where_no_lock_tells_and_how_it_becomes_a
     table, _, _, *notes = as_text(site.plan()).split("\n\n")
     header, first, second, third = table.splitlines()
     assert header.split()[:5] == ["variant", "lock", "wheels", "image", "archive"]
-    assert first.split() == ["engine-cu118", *["to", "do"] * 4, "?", "?", "?"]
-    assert second.split()[:2] == ["engine-cpu", "current"]
+    assert first.split() == ["engine-cu118", "docker", *["to", "do"] * 4, "?", "?", "?"]
+    assert second.split()[:3] == ["engine-cpu", "docker", "current"]
     assert "?" not in second
     assert third.split()[-3:] == ["?", "?", "?"]
     assert notes == ["Docker: docker: no such program on PATH", "? becomes a number after: inv lock"]
@@ -271,7 +270,7 @@ def test_the_text_says_no_aloud_where_room_is_short() -> None:
 def test_a_daemon_without_the_image_makes_it_to_do_and_its_root_a_place(site: Site, tmp_path: Path) -> None:
     lock = site.lock("any")
     site.fetch(lock, "any")
-    site.road.engine = FakeEngine(place=tmp_path)
+    site.road.docker = FakeEngine(place=tmp_path)
     made = site.plan()
     assert (made.docker, made.variants[2].image) == ("answers", "to do")
     image = int(lock.size * IMAGE_PER_WHEEL_BYTE) + BASE_SIZE
@@ -281,7 +280,7 @@ def test_a_daemon_without_the_image_makes_it_to_do_and_its_root_a_place(site: Si
 
 
 def test_a_daemon_elsewhere_is_no_place_of_this_machine(site: Site) -> None:
-    site.road.engine = FakeEngine()
+    site.road.docker = FakeEngine()
     assert [place.name for place in site.plan().places] == ["build folder (wheels, layers)", "dist"]
 
 
@@ -297,7 +296,7 @@ def test_an_image_of_the_same_recipe_is_current_and_tells_its_own_size(site: Sit
     lock = site.lock("any")
     site.fetch(lock, "any")
     built = _built(site, lock)
-    site.road.engine = FakeEngine(place=tmp_path, images={built.name: built})
+    site.road.docker = FakeEngine(place=tmp_path, images={built.name: built})
     row = site.row("page-any")
     assert (row.image, row.image_size, row.archive) == ("current", 123_000_000, "to do")
     assert site.plan().places[2].needed == 123_000_000  # the copy that `docker save` makes
@@ -310,12 +309,12 @@ def test_an_archive_is_current_only_with_its_image(site: Site, tmp_path: Path) -
     site.fetch(lock, "any")
     files.write_bytes(site.layout.archive(site.variant("any")), bytes(4321))
     built = _built(site, lock)
-    site.road.engine = FakeEngine(place=tmp_path, images={built.name: built})
+    site.road.docker = FakeEngine(place=tmp_path, images={built.name: built})
     made = site.plan()
     assert (made.variants[2].archive, made.variants[2].archive_size) == ("current", 4321)
     assert [place.needed for place in made.places] == [0, 0, 0]
     other = _built(site, lock, recipe="0" * 64)
-    site.road.engine = FakeEngine(place=tmp_path, images={other.name: other})
+    site.road.docker = FakeEngine(place=tmp_path, images={other.name: other})
     row = site.row("page-any")
     assert (row.image, row.archive) == ("to do", "to do")
     assert row.archive_size == int(lock.size * ARCHIVE_PER_WHEEL_BYTE) + BASE_PACKED

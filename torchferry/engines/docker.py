@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,22 +17,9 @@ from torchferry.base import DebianBase
 from torchferry.engines.layerdb import LayerDb
 from torchferry.errors import BuildError, SourceError, ToolMissing
 from torchferry.host import DockerClient, endpoint, find_docker
+from torchferry.layout import RECIPE_LABEL
 from torchferry.members import Chunks, Readable
-from torchferry.model import Recipe
-
-RECIPE_LABEL = "io.torchferry.recipe"
-"""On every image we build: the digest of the recipe it was built from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuiltImage:
-    """An image in a daemon's store: name and tag, the daemon's own id, recipe digest, and diff_ids, lowest first."""
-
-    name: str
-    image_id: str
-    recipe: str
-    diff_ids: tuple[str, ...]
-    size: int
+from torchferry.model import BuiltImage, Recipe
 
 
 class DockerEngine:
@@ -149,11 +135,10 @@ class DockerEngine:
         chunks = cast("Iterable[bytes]", self.api.api.get_image(name, chunk_size=1 << 20))
         yield Chunks(iter(chunks))
 
-    def load(self, archive: Path) -> str:
-        """Load an archive; returns what the daemon said. Whether it worked must be asked by `find`."""
-        with archive.open("rb") as source:
-            said = self.api.api.load_image(source)  # type: ignore[no-untyped-call]
-            return "".join(str(line.get("stream") or line.get("error") or "") for line in said)
+    def load(self, archive: Iterable[bytes]) -> str:
+        """Load the bytes of an archive; returns what the daemon said. Whether it worked must be asked by `find`."""
+        said = self.api.api.load_image(archive)  # type: ignore[no-untyped-call]
+        return "".join(str(line.get("stream") or line.get("error") or "") for line in said)
 
 
 def _counted(source: io.BufferedReader, passed: Any) -> Iterator[bytes]:
