@@ -59,7 +59,7 @@ HANDED_IN = {
 }
 
 OWNERS: Mapping[str, Mapping[str, str]] = {
-    "subprocess": {"proc": "every program starts here"},
+    "subprocess": {"proc": "every program starts here", "engines.chroot": "waits for one that proc started"},
     "httpx": {"web": "every request starts here"},
     "docker": {
         "engines.docker": "the engine", "engines.containers": "the smoke test's containers",
@@ -69,9 +69,14 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "tqdm": {"console": "every bar is shown here"},
     "yaml": {"yamlpos": "variants.yaml, with positions", "compat_table": "our own compat.yaml"},
     "jinja2": {"render": "every template is filled here"},
-    "isal": {"members": "compresses", "savestream": "decompresses what docker save gives"},
+    "isal": {
+        "members": "compresses", "inflate": "decompresses", "savestream": "decompresses what docker save gives",
+        "registry": "decompresses what a registry gives", "wheel_reader": "decompresses small files of wheels at once",
+    },
     "pypi_simple": {"index": "every index page is read here"},
-    "uv": {"resolve": "resolves", "wheelbuild": "makes environments"},
+    "uv": {
+        "resolve": "resolves", "wheelbuild": "makes environments", "venv_tree": "is asked what an environment is",
+    },
     "pyproject_hooks": {"wheelbuild": "PEP 517"},
     "tomli": {
         "lockfile": "pylock.toml", "base": "the lock of a base", "index": "uv.toml", "wheelbuild": "pyproject.toml",
@@ -79,20 +84,24 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "packaging": dict.fromkeys(
         (
             "compat", "compat_table", "grammar", "index", "lockfile", "model", "purewheel", "sdist", "smoke",
-            "wheelbuild", "wheels",
+            "smoke_static", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),
     "_typeshed": {"remote": "a type, for mypy only"},
     "socket": {}, "urllib.request": {}, "http": {},
     "fcntl": {"blobs": "locks a blob", "download": "locks a download"},
-    "tempfile": {"base": "mmdebstrap", "resolve": "uv", "sdist": "uv", "wheelbuild": "a workshop"},
+    "tempfile": {
+        "base": "mmdebstrap", "resolve": "uv", "sdist": "uv", "wheelbuild": "a workshop", "registry": "skopeo",
+        "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log",
+    },
     "shutil": {
         "files": "links, copies, free space", "proc": "finds programs", "context": "copies the context",
-        "recipe": "replaces the recipe's folder",
+        "recipe": "replaces the recipe's folder", "unpack": "whiteouts remove folders",
     },
     "random": {"web": "waits are not all of one length"},
-    "multiprocessing": {}, "asyncio": {}, "logging": {}, "ctypes": {}, "signal": {}, "pickle": {},
+    "multiprocessing": {}, "asyncio": {}, "logging": {}, "ctypes": {}, "pickle": {},
+    "signal": {"proc": "SIGTERM to what it started"},
 }
 """Who may import what, and why. Every library from outside has a row; of Python's own those with a side effect."""
 
@@ -106,7 +115,7 @@ ENVIRONMENT = {
 
 ENDERS = {
     "subprocess.Popen": {"proc"}, "os.system": set(), "os.popen": set(), "os.fork": set(), "os.execv": set(),
-    "os.execvp": set(), "os.kill": set(), "os.killpg": set(), "os.waitpid": {"proc"}, "os._exit": set(),
+    "os.execvp": set(), "os.kill": {"proc"}, "os.killpg": set(), "os.waitpid": {"proc"}, "os._exit": set(),
     "sys.exit": set(), "exit": set(), "quit": set(), "eval": set(), "exec": set(), "os.chdir": set(),
     "os.umask": set(), "os.putenv": set(),
 }

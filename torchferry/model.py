@@ -242,7 +242,7 @@ class Image:
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltImage:
-    """An image where an engine keeps it: name and tag, that engine's id, recipe digest, diff_ids (lowest first), bytes."""
+    """An image where an engine keeps it: name and tag, the engine's id, recipe digest, diff_ids from below, bytes."""
 
     name: str
     image_id: str

@@ -27,7 +27,6 @@ from torchferry import (
     lockfile,
     packing,
     recipe,
-    registry,
     render,
     resolve,
     sdist,
@@ -37,10 +36,8 @@ from torchferry import (
     wheels,
 )
 from torchferry.engines import Engine
-from torchferry.engines.daemon import DaemonEngine
-from torchferry.engines.direct import DirectEngine
-from torchferry.engines.docker import DockerEngine
-from torchferry.errors import BuildError, ConfigError, LockError, SmokeError
+from torchferry.engines.choose import Engines
+from torchferry.errors import ConfigError, LockError, SmokeError
 from torchferry.layout import Layout
 from torchferry.model import BuiltImage, Bundle, Lock, Project, Recipe, Variant, WheelSet
 
@@ -80,29 +77,8 @@ class Road:
         return compat.load()
 
     @cached_property
-    def docker(self) -> DockerEngine:
-        """The Docker daemon of this machine; ToolMissing where none answers."""
-        engine = DockerEngine.connect()
-        console.say(f"docker: {engine.client.path} ({engine.client.version})")
-        return engine
-
-    def engine_for(self, variant: Variant, lock: Lock, dockerfile: str) -> Engine:
-        """The engine that builds this Dockerfile: the one that was asked for, and on auto direct where that can.
-
-        Raises BuildError where direct was asked for and cannot, ToolMissing where there is no daemon.
-        """
-        problem = None if self.engine == "docker" else self.direct.refusal(lock, dockerfile)
-        if self.engine == "docker" or (problem and self.engine == "auto"):
-            if problem:
-                console.say(f"{variant.label}: docker engine, since {problem}")
-            return DaemonEngine(docker=self.docker, layout=self.layout, debian=self.debian)
-        if problem:
-            raise BuildError(problem, cure="build it with the docker engine: --engine docker")
-        return self.direct
-
-    @property
-    def direct(self) -> DirectEngine:
-        return DirectEngine(layout=self.layout, debian=self.debian)
+    def engines(self) -> Engines:
+        return Engines(wanted=self.engine, layout=self.layout, debian=self.debian)
 
     def named(self, names: Iterable[str], services: Iterable[str]) -> tuple[Variant, ...]:
         """The variants of these names and services, in file order; none given: all. ConfigError for an unknown name."""
@@ -149,7 +125,7 @@ class Road:
         sources = self._sources(variant)
         pinned = None
         if variant.service.base.image:
-            pinned = self._digest(variant.service.base.image)
+            pinned = self.engines.digest(variant.service.base.image)
         made = resolve.resolve(
             variant, sources=sources, compat=self.compat, requirements=requirements,
             asked=asked, previous=None if upgrade else text, base_digest=pinned,
@@ -201,12 +177,11 @@ class Road:
     def build(self, made: Recipe, wheel_set: WheelSet) -> tuple[Engine, BuiltImage]:
         """The image of a recipe where its engine keeps images."""
         variant = made.variant
-        engine = self.engine_for(variant, wheel_set.lock, made.text)
+        engine = self.engines.choose(variant, wheel_set.lock, made.text)
         present = engine.present(variant)
         if present is not None and present.recipe == made.digest:
             return engine, self._tell("build", variant, present, present.name, present.size)
         started = time.monotonic()
-        console.say(f"{variant.label}: {engine.name} engine")
         image = engine.build(made, wheel_set)
         return engine, self._tell("build", variant, image, image.name, image.size, started)
 
@@ -280,12 +255,6 @@ class Road:
         """The Debian base of a variant, made where it is missing."""
         return base.debian_base(variant.service.base, self.layout, architecture=variant.architecture)
 
-    def _digest(self, image: str) -> str:
-        """What a registry gives for an image name today: by skopeo where a daemon need not be asked."""
-        if self.engine == "direct" or (self.engine == "auto" and registry.available()):
-            return registry.digest(image)
-        return self.docker.resolve_digest(image)
-
     def _base_reference(self, variant: Variant, lock: Lock) -> str:
         wanted = variant.service.base
         if wanted.image:
@@ -300,7 +269,8 @@ class Road:
             places += [self.layout.tools_folder, self.layout.sdists_folder]
         freed = [(str(place), files.remove_tree(place)) for place in places if place.exists()]
         if images:
-            freed += [(variant.image_name, self.docker.remove(variant.image_name)) for variant in self.project.variants]
+            names = [variant.image_name for variant in self.project.variants]
+            freed += [(name, self.engines.docker.remove(name)) for name in names]
         return tuple(freed)
 
 

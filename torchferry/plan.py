@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from torchferry import base, console, context, fetch, files, lockfile, packing
+from torchferry.engines.daemon import DaemonEngine
 from torchferry.engines.docker import DockerEngine
 from torchferry.errors import FerryError, ToolMissing
 from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Lock, Variant
@@ -85,7 +86,7 @@ def make_plan(road: Road, chosen: Sequence[Variant]) -> Plan:
 def _docker(road: Road) -> tuple[DockerEngine | None, str]:
     """The daemon, and 'answers' or why there is none."""
     try:
-        return road.docker, "answers"
+        return road.engines.docker, "answers"
     except ToolMissing as error:
         return None, error.message
 
@@ -94,7 +95,7 @@ def _variant(road: Road, variant: Variant) -> VariantPlan:
     lock, state = _lock(road, variant)
     if lock is None:
         return VariantPlan(
-            variant=variant.label, engine=_usual_engine(road), lock=state, wheels="to do", image="to do",
+            variant=variant.label, engine=road.engines.usual, lock=state, wheels="to do", image="to do",
             archive="to do", download=None, image_size=None, archive_size=None,
         )
     missing = fetch.missing(lock, variant, road.layout)
@@ -112,22 +113,19 @@ def _variant(road: Road, variant: Variant) -> VariantPlan:
     )
 
 
-def _usual_engine(road: Road) -> str:
-    return "docker" if road.engine == "docker" else "direct"
-
-
 def _image(road: Road, variant: Variant, lock: Lock) -> tuple[str, str, BuiltImage | None]:
     """The engine that will build, the state of an image that is not current, and the image that is."""
     wanted = variant.service.base
     if wanted.debian and base.read_base(wanted, road.layout) is None:
-        return _usual_engine(road), "to do", None
+        return road.engines.usual, "to do", None
     drafted = road.draft(variant, lock, context.select_files(road.project.root, variant))
     try:
-        engine = road.engine_for(variant, lock, drafted.text)
+        engine = road.engines.choose(variant, lock, drafted.text)
         present = engine.present(variant)
     except ToolMissing:
         return "docker", "unknown", None
-    return engine.name, "to do", present if present is not None and present.recipe == drafted.digest else None
+    name = "docker" if isinstance(engine, DaemonEngine) else "direct"
+    return name, "to do", present if present is not None and present.recipe == drafted.digest else None
 
 
 def _lock(road: Road, variant: Variant) -> tuple[Lock | None, str]:

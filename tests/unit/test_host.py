@@ -271,8 +271,12 @@ def test_without_docker_client_and_daemon_are_missing(machine: Machine) -> None:
     assert needs == (NO_CLIENT, replace(NO_DAEMON, found=f"none answers at {machine.where}"))
 
 
-def test_an_engine_without_docker_misses_no_docker(machine: Machine) -> None:
-    assert missing(ROOT, engine="direct", bases=[IMAGE]) == ()
+@pytest.mark.parametrize("engine", ["auto", "direct"])
+def test_an_engine_without_docker_misses_no_docker_but_skopeo_for_a_registry(machine: Machine, engine: str) -> None:
+    (need,) = missing(ROOT, engine=engine, bases=[IMAGE])
+    assert (need.what, need.packages) == ("skopeo", ("skopeo",))
+    machine.script("skopeo")
+    assert missing(ROOT, engine=engine, bases=[IMAGE]) == ()
     assert machine.asked() == []
 
 
@@ -342,8 +346,8 @@ def test_a_socket_that_is_closed_to_this_user_is_told(machine: Machine) -> None:
     ids=["root", "user", "ubuntu", "fedora", "mac"],
 )
 def test_a_debian_base_needs_its_tools(machine: Machine, wanted: Host, names: list[str]) -> None:
-    assert [need.what for need in missing(wanted, engine="direct", bases=[IMAGE, DEBIAN])] == names
-    assert missing(wanted, engine="direct", bases=[IMAGE]) == ()
+    assert [need.what for need in missing(wanted, engine="direct", bases=[DEBIAN])] == names
+    assert [need.what for need in missing(wanted, engine="direct", bases=[IMAGE, DEBIAN])] == ["skopeo", *names]
     (machine.root / "keyring.gpg").touch()
     for name in ("mmdebstrap", "newuidmap"):
         machine.script(name)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from support.saved_images import stored_image
 from support.wheel_factory import locked, make_pure, make_torch, make_wheel
 
-from torchferry import context, fetch, files, lockfile
+from torchferry import context, fetch, files, lockfile, packing
+from torchferry.blobs import BlobStore
 from torchferry.index import Sources
 from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Lock, Variant, Wheel
 from torchferry.pipeline import Road
@@ -230,7 +232,7 @@ def test_the_json_has_every_number_and_plain_types(site: Site) -> None:
     said = json.loads(json.dumps(made.as_json()))
     assert list(said) == ["variants", "places", "ship_minutes", "docker"]
     assert [list(row) for row in said["variants"]] == [
-        ["variant", "lock", "wheels", "image", "archive", "download", "image_size", "archive_size"]
+        ["variant", "engine", "lock", "wheels", "image", "archive", "download", "image_size", "archive_size"]
     ] * 3
     assert [list(place) for place in said["places"]] == [["name", "path", "needed", "free", "enough"]] * 2
     assert said["variants"][0]["download"] is None
@@ -243,7 +245,7 @@ def test_the_text_shows_a_question_mark_where_no_lock_tells_and_how_it_becomes_a
     site.lock("cpu")
     table, _, _, *notes = as_text(site.plan()).split("\n\n")
     header, first, second, third = table.splitlines()
-    assert header.split()[:5] == ["variant", "lock", "wheels", "image", "archive"]
+    assert header.split()[:6] == ["variant", "engine", "lock", "wheels", "image", "archive"]
     assert first.split() == ["engine-cu118", "docker", *["to", "do"] * 4, "?", "?", "?"]
     assert second.split()[:3] == ["engine-cpu", "docker", "current"]
     assert "?" not in second
@@ -270,7 +272,7 @@ def test_the_text_says_no_aloud_where_room_is_short() -> None:
 def test_a_daemon_without_the_image_makes_it_to_do_and_its_root_a_place(site: Site, tmp_path: Path) -> None:
     lock = site.lock("any")
     site.fetch(lock, "any")
-    site.road.docker = FakeEngine(place=tmp_path)
+    site.road.engines.docker = FakeEngine(place=tmp_path)
     made = site.plan()
     assert (made.docker, made.variants[2].image) == ("answers", "to do")
     image = int(lock.size * IMAGE_PER_WHEEL_BYTE) + BASE_SIZE
@@ -280,7 +282,7 @@ def test_a_daemon_without_the_image_makes_it_to_do_and_its_root_a_place(site: Si
 
 
 def test_a_daemon_elsewhere_is_no_place_of_this_machine(site: Site) -> None:
-    site.road.docker = FakeEngine()
+    site.road.engines.docker = FakeEngine()
     assert [place.name for place in site.plan().places] == ["build folder (wheels, layers)", "dist"]
 
 
@@ -296,7 +298,7 @@ def test_an_image_of_the_same_recipe_is_current_and_tells_its_own_size(site: Sit
     lock = site.lock("any")
     site.fetch(lock, "any")
     built = _built(site, lock)
-    site.road.docker = FakeEngine(place=tmp_path, images={built.name: built})
+    site.road.engines.docker = FakeEngine(place=tmp_path, images={built.name: built})
     row = site.row("page-any")
     assert (row.image, row.image_size, row.archive) == ("current", 123_000_000, "to do")
     assert site.plan().places[2].needed == 123_000_000  # the copy that `docker save` makes
@@ -304,17 +306,34 @@ def test_an_image_of_the_same_recipe_is_current_and_tells_its_own_size(site: Sit
     assert site.row("page-any").image == "to do"
 
 
+def _packed(site: Site, lock: Lock) -> tuple[BuiltImage, int]:
+    """An image of the recipe whose archive is in dist/ and in the manifest; the archive's bytes."""
+    variant = site.variant("any")
+    image = stored_image(BlobStore(folder=site.layout.blobs), [bytes(1024)], name=variant.image_name)
+    built = replace(
+        _built(site, lock), image_id=f"sha256:{image.config_digest}",
+        diff_ids=tuple(layer.diff_id for layer in image.layers),
+    )
+    BlobStore(folder=site.layout.blobs).add_config(image.config)
+    made, fresh = packing.pack(variant, built, site.layout, lambda *_: image)
+    assert fresh
+    packed = packing.Packed(variant=variant, lock=lock, archive=made, checks=(), revision=None)
+    packing.close(site.road.project, [packed], site.road.compat, site.layout)
+    return built, made.size
+
+
 def test_an_archive_is_current_only_with_its_image(site: Site, tmp_path: Path) -> None:
     lock = site.lock("any")
     site.fetch(lock, "any")
-    files.write_bytes(site.layout.archive(site.variant("any")), bytes(4321))
-    built = _built(site, lock)
-    site.road.docker = FakeEngine(place=tmp_path, images={built.name: built})
+    built, size = _packed(site, lock)
+    site.road.engines.docker = FakeEngine(place=tmp_path, images={built.name: built})
     made = site.plan()
-    assert (made.variants[2].archive, made.variants[2].archive_size) == ("current", 4321)
+    assert (made.variants[2].archive, made.variants[2].archive_size) == ("current", size)
     assert [place.needed for place in made.places] == [0, 0, 0]
+    files.write_bytes(site.layout.archive(site.variant("any")), bytes(size + 1))
+    assert site.row("page-any").archive == "to do"
     other = _built(site, lock, recipe="0" * 64)
-    site.road.docker = FakeEngine(place=tmp_path, images={other.name: other})
+    site.road.engines.docker = FakeEngine(place=tmp_path, images={other.name: other})
     row = site.row("page-any")
     assert (row.image, row.archive) == ("to do", "to do")
     assert row.archive_size == int(lock.size * ARCHIVE_PER_WHEEL_BYTE) + BASE_PACKED
