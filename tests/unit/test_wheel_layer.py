@@ -19,15 +19,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.awkward_wheels import EQUAL, Item, craft
+from support.saved_images import config_of
 from support.trees import layer_tree, pack
 from support.wheel_factory import locked
 
 from torchferry import members, wheel_groups, wheel_layer
+from torchferry.archive import verify_archive, write_archive
 from torchferry.blobs import BlobStore
 from torchferry.errors import DiskFull, IntegrityError
 from torchferry.layer_tar import MTIME
 from torchferry.members import MemberReader
-from torchferry.model import Layer, Lock, WheelSet
+from torchferry.model import Image, Layer, Lock, WheelSet
 from torchferry.wheel_layer import TRANSPLANT, wheel_layers
 from torchferry.wheel_layout import Venv, lay_out
 from torchferry.wheel_reader import open_wheel
@@ -303,3 +305,21 @@ def test_any_wheel_that_zipfile_writes_gives_a_tar_with_the_same_bytes(
     with zipfile.ZipFile(wheel) as archive:
         wanted = {f"{SITE}/{name}": archive.read(name) for name in archive.namelist() if not name.endswith("/RECORD")}
     assert wanted == {path: data for path, data in found.items() if data is not None and not path.endswith("/RECORD")}
+
+
+def test_layers_of_wheels_travel_in_an_archive_that_proves_itself(tmp_path: Path) -> None:
+    for name in ("aaa", "bbb"):
+        craft(tmp_path, name, {f"{name}.so": noise(20 * TRANSPLANT, len(name)), f"{name}.py": "x"})
+    store = BlobStore(folder=tmp_path / "blobs")
+    layers = wheel_layers(wheel_set(tmp_path), VENV, store)
+    config = config_of([gzip.decompress(store.verify(layer.diff_id).path.read_bytes()) for layer in layers])
+    image = Image(name="stt-engine:1.0.0-cpu", config=config, layers=layers)
+    made = write_archive(image, store=store, target=tmp_path / "stt.tar.gz")
+    assert verify_archive(made.path) == made
+    whole = made.path.read_bytes()
+    for position in range(0, len(whole), len(whole) // 50):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x20
+        made.path.write_bytes(damaged)
+        with pytest.raises(IntegrityError, match=r"stt\.tar\.gz"):
+            verify_archive(made.path)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -212,6 +215,50 @@ def test_a_second_name_in_an_extra_field_is_refused(tmp_path: Path) -> None:
         entry.extra = struct.pack("<HHBI", 0x7075, 5 + 4, 1, 0) + b"evil"
         archive.writestr(entry, "c")
     refused(wheel, "second name")
+
+
+def end64(data: bytes) -> int:
+    return data.rindex(b"PK\x06\x06")
+
+
+ENDS = {"length": (4, "<Q"), "disk": (16, "<I"), "here": (24, "<Q"), "entries": (32, "<Q"), "size": (40, "<Q"),
+        "start": (48, "<Q"), "locator_disk": (60, "<I"), "locator_place": (64, "<Q"), "locator_disks": (72, "<I"),
+        "short_size": (88, "<I"), "short_start": (92, "<I")}
+
+
+@pytest.mark.parametrize("field", [None, *ENDS])
+def test_a_zip64_end_record_must_be_plain(field: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    wheel = craft(tmp_path, "demo", FILES)
+    data = bytearray(wheel.read_bytes())
+    assert end64(bytes(data)) == len(data) - 98
+    if field is None:
+        assert "pkg/a.py" in read_all(wheel)
+        return
+    poke(data, end64(bytes(data)), ENDS[field], lambda value: value + 2)
+    wheel.write_bytes(data)
+    refused(wheel, "zip64 end record|two end records|right before|several files|cut")
+
+
+def test_a_folder_with_content_is_refused(tmp_path: Path) -> None:
+    wheel = craft(tmp_path, "demo", {"pkg/sub/": Item(content=b"x", mode=0o40755)})
+    refused(wheel, "a folder with content")
+
+
+@pytest.mark.parametrize("size", [200, 300_000])
+def test_bytes_behind_a_deflate_stream_are_refused(size: int, tmp_path: Path) -> None:
+    data, hidden = bytes(size), b"hidden"
+    stream = zlib.compress(data, wbits=-15) + hidden
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+    wheel = craft(tmp_path, "demo", {"pkg/a.py": Item(content=stream, method=0)}, record=lambda text: (
+        f"pkg/a.py,sha256={digest},{size}\n{text.partition(chr(10))[2]}"
+    ))
+    fields = {"method": 8, "crc": zlib.crc32(data), "size": size}
+    changed(wheel, **{
+        f"{where}_{field}": (lambda _, value=value: value)  # type: ignore[misc]
+        for where in ("local", "central") for field, value in fields.items()
+    })
+    refused(wheel, "pkg/a.py: it inflates to another length|before its stated length")
 
 
 def test_a_name_that_is_not_said_to_be_utf8_is_refused(tmp_path: Path) -> None:
