@@ -1,4 +1,4 @@
-"""Writes a tar as gzip members: plain bytes in blocks, deflate streams of others as they are, and learns its diff_id."""
+"""Writes a tar as gzip members: plain bytes in blocks, and deflate streams that others made as they are."""
 
 from __future__ import annotations
 

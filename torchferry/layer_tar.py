@@ -1,7 +1,7 @@
 """The tar headers of a layer's files: the same bytes on every machine and with every Python.
 
-All have one time. It is 2 January 1980: nobody needs the true one, zip files (which programs make
-of installed ones) begin in 1980, and a day later is in 1980 in every time zone.
+All have one time, since the true one would make every layer another. It is 2 January 1980: zip
+files, which programs make of installed ones, begin in 1980, and the second of January is in 1980 in every time zone.
 """
 
 from __future__ import annotations

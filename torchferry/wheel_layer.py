@@ -9,17 +9,18 @@ and the version of the layout.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Lock
 
 from torchferry import files, layer_tar, tarstream, wheel_groups, wheel_record, zipdir
 from torchferry.blobs import BlobStore
 from torchferry.errors import IntegrityError
 from torchferry.inflate import Inflater
 from torchferry.layer_pack import LayerPacker
-from torchferry.model import Layer, WheelSet, fingerprint
+from torchferry.model import Layer, Wheel, WheelSet, fingerprint
 from torchferry.wheel_groups import WheelGroup
 from torchferry.wheel_layout import LAYOUT_VERSION, Placed, Venv, WheelLayout, conflicts, lay_out
 from torchferry.wheel_reader import WheelZip, open_wheel
@@ -45,18 +46,13 @@ def wheel_layers(
     whose tree is not certain, and DiskFull.
     """
     groups = wheel_groups.wheel_groups(wheels.lock.wheels)
-    whole = _key(venv, *groups)
+    whole = layer_key(venv, *groups)
     known = store.recall(whole)
     if known is not None and all(store.has(layer.diff_id) for layer in known):
         passed(wheels.lock.size)
         return known
     with ExitStack() as stack:
-        parts = {}
-        for wheel in wheels.lock.wheels:
-            opened = stack.enter_context(open_wheel(wheels.path(wheel)))
-            parts[wheel.filename] = Part(wheel=opened, layout=lay_out(opened, venv))
-        refuse_conflicts(part.layout for part in parts.values())
-        layers = _build(groups, parts, venv, store, passed)
+        layers = _Builder(wheels, venv, store, passed, stack).build(groups)
     store.remember(whole, layers)
     return layers
 
@@ -86,68 +82,111 @@ def pack_layer(
     for path in sorted(_with_parents(root, placed.keys() | folders), key=str.encode):
         below = path.removeprefix(f"{root}/")
         if path != root and below in placed:
-            _pack_file(packer, path, *placed[below])
-            passed(placed[below][1].entry.packed_size if placed[below][1].entry else 0)
+            _pack_file(packer, path, *placed[below], passed)
         else:
             packer.plain(layer_tar.folder_header(path))
     packer.plain(tarstream.END)
     return packer.finish()
 
 
-def _build(
-    groups: tuple[WheelGroup, ...], parts: Mapping[str, Part], venv: Venv, store: BlobStore,
-    passed: Callable[[int], object],
-) -> tuple[Layer, ...]:
-    """The layer of each group. The largest is begun first, so that no core waits long for the last one."""
-    work = {group.name: [parts[wheel.filename] for wheel in group.wheels] for group in groups}
-    order = sorted(groups, key=lambda group: -sum(_inflated(part) for part in work[group.name]))
-    with ThreadPoolExecutor(store.threads + 1) as pool:  # one more than cores: one may wait for the disk
-        made = {group.name: pool.submit(_stored, group, work[group.name], venv, store, passed) for group in order}
-        try:
-            return tuple(made[group.name].result() for group in groups)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+class _Stopped(Exception):
+    """Another layer failed; this one need not be finished."""
 
 
-def _stored(
-    group: WheelGroup, parts: list[Part], venv: Venv, store: BlobStore, passed: Callable[[int], object],
-) -> Layer:
-    key = _key(venv, group)
-    known = store.recall(key) or (None,)
-    if known[0] is not None and store.has(known[0].diff_id):
-        passed(group.size)
-        return known[0]
-    layer = store.add_packed(
-        lambda write: pack_layer(parts, venv, write, compression=store.compression, passed=passed),
-        expected=known[0].diff_id if known[0] else None,
-    )
-    store.remember(key, (layer,))
-    return layer
+class _Builder:
+    """The layers of one set of wheels while they are made; what is opened stays open until ``stack`` closes."""
+
+    def __init__(
+        self, wheels: WheelSet, venv: Venv, store: BlobStore, passed: Callable[[int], object], stack: ExitStack,
+    ) -> None:
+        self._wheels = wheels
+        self._venv = venv
+        self._store = store
+        self._heard = passed
+        self._stack = stack
+        self._lock = Lock()
+        self._failed = False
+
+    def build(self, groups: tuple[WheelGroup, ...]) -> tuple[Layer, ...]:
+        """The layer of each group. The largest are begun first, so that no core waits long for the last one."""
+        missing = sum(group.size for group in groups if not self._stored(group))
+        files.require_space(self._store.folder, missing + missing // 20, what="layers of wheels")
+        layouts: list[WheelLayout] = []
+        made: dict[str, Future[Layer]] = {}
+        with ThreadPoolExecutor(self._store.threads + 1) as pool:  # one more than cores: one may wait for the disk
+            try:
+                for group in sorted(groups, key=lambda group: (-group.size, group.name)):
+                    parts = [self._open(wheel) for wheel in group.wheels]
+                    layouts += (part.layout for part in parts)
+                    made[group.name] = pool.submit(self._layer, group, parts)
+                refuse_conflicts(layouts)
+                done, _ = wait(made.values(), return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                return tuple(made[group.name].result() for group in groups)
+            except BaseException:
+                self._failed = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _open(self, wheel: Wheel) -> Part:
+        opened = self._stack.enter_context(open_wheel(self._wheels.path(wheel)))
+        return Part(wheel=opened, layout=lay_out(opened, self._venv))
+
+    def _stored(self, group: WheelGroup) -> Layer | None:
+        known = self._store.recall(layer_key(self._venv, group))
+        return known[0] if known and self._store.has(known[0].diff_id) else None
+
+    def _layer(self, group: WheelGroup, parts: list[Part]) -> Layer:
+        if stored := self._stored(group):
+            self._passed(group.size)
+            return stored
+        store, key = self._store, layer_key(self._venv, group)
+        known = store.recall(key)
+        layer = store.add_packed(
+            lambda write: pack_layer(
+                parts, self._venv, write, compression=store.compression, passed=self._passed,
+            ),
+            expected=known[0].diff_id if known else None,
+        )
+        store.remember(key, (layer,))
+        return layer
+
+    def _passed(self, count: int) -> None:
+        if self._failed:
+            raise _Stopped
+        with self._lock:
+            self._heard(count)
 
 
-def _pack_file(packer: LayerPacker, path: str, wheel: WheelZip, placed: Placed) -> None:
+def _pack_file(
+    packer: LayerPacker, path: str, wheel: WheelZip, placed: Placed, passed: Callable[[int], object],
+) -> None:
     packer.plain(layer_tar.file_header(path, mode=placed.mode, size=placed.size))
     entry = placed.entry
     if entry is None:
         packer.plain(placed.content)
     elif entry.method == zipdir.DEFLATED and entry.packed_size >= TRANSPLANT:
         inflater = Inflater(deflated=entry.packed_size, size=entry.size)
-        packer.transplant(_proven(wheel, placed, wheel.inflate(entry, inflater)), inflater, size=entry.size)
+        packer.transplant(_proven(wheel, placed, wheel.inflate(entry, inflater), passed), inflater, size=entry.size)
     else:
-        for _, piece in _proven(wheel, placed, ((b"", piece) for piece in wheel.chunks(entry))):
+        for _, piece in _proven(wheel, placed, ((b"", piece) for piece in wheel.chunks(entry)), passed):
             packer.plain(piece)
+        passed(entry.packed_size)
     packer.plain(tarstream.padding(placed.size))
 
 
-def _proven(wheel: WheelZip, placed: Placed, stream: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+def _proven(
+    wheel: WheelZip, placed: Placed, stream: Iterator[tuple[bytes, bytes]], passed: Callable[[int], object],
+) -> Iterator[tuple[bytes, bytes]]:
     """A file's pieces as they come; at the end their hash must be the one of RECORD."""
     digest = wheel_record.new_hash(placed.hash) if placed.hash else None
     for data, piece in stream:
         if digest:
             digest.update(piece)
+        passed(len(data))
         yield data, piece
-    if digest and placed.hash and not wheel_record.same_hash(placed.hash, digest.digest()):
+    if digest and placed.hash and not wheel_record.is_digest(placed.hash, digest.digest()):
         raise wheel.refused(f"{placed.path}: RECORD states another hash of it")
 
 
@@ -161,11 +200,8 @@ def _with_parents(root: str, paths: Iterable[str]) -> set[str]:
     return found
 
 
-def _inflated(part: Part) -> int:
-    return sum(file.size for file in part.layout.files)
-
-
-def _key(venv: Venv, *groups: WheelGroup) -> str:
+def layer_key(venv: Venv, *groups: WheelGroup) -> str:
+    """All that decides which layers these groups become, as a fingerprint."""
     return fingerprint([
         LAYOUT_VERSION, TRANSPLANT, str(venv.prefix), venv.python,
         [[[wheel.filename, wheel.sha256] for wheel in group.wheels] for group in groups],

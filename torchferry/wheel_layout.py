@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 from torchferry import wheel_scripts
 from torchferry.model import VENV
 from torchferry.wheel_reader import WheelZip
-from torchferry.wheel_record import Row, format_record, sha256_field
+from torchferry.wheel_record import Row, format_record, same_hash, sha256_field
 from torchferry.wheel_scripts import BadScript, Script
 from torchferry.zipdir import Entry
 
@@ -27,8 +27,8 @@ LAYOUT_VERSION = 1
 """Goes up with every change that gives one wheel another tree or another tar: remembered layers then count no more."""
 
 UV = "0.13.9"
-"""The uv whose ways these are. 0.12 differs: in executable files of zips from Windows, #!python lines that end in CR LF,
-and what it takes for an entry point."""
+"""The uv whose ways these are. Version 0.12 differs in executable files of zips made on Windows, in #!python lines that
+end in CR LF, and in what it takes for an entry point."""
 
 SCRIPT_LIMIT = 16 << 20
 """Bytes of a script whose first line is rewritten; programs in machine code have none and may be larger."""
@@ -193,7 +193,10 @@ class _Layout:
             return
         if entry.size > SCRIPT_LIMIT:
             raise self._wheel.refused(f"{path}: a script of {entry.size} bytes")
-        content = wheel_scripts.rewritten(self._wheel.read(path), self._venv.executable)
+        original, row = self._wheel.read(path), self._rows[path]
+        if row.hash and not same_hash(row.hash, original):
+            raise self._wheel.refused(f"{path}: RECORD states another hash of it")
+        content = wheel_scripts.rewritten(original, self._venv.executable)
         made = Placed(path=target, executable=True, hash=sha256_field(content), content=content)
         self._add(made)
         self._rows[path] = Row(path=self._recorded(target), hash=made.hash, size=made.size)
@@ -226,7 +229,7 @@ def conflicts(layouts: Iterable[WheelLayout]) -> Iterator[str]:
     """
     files: dict[str, tuple[Placed, str]] = {}
     folders: dict[str, str] = {}
-    for layout in layouts:
+    for layout in sorted(layouts, key=lambda layout: layout.wheel):
         for placed in layout.files:
             other, wheel = files.setdefault(placed.path, (placed, layout.wheel))
             if other is not placed and not _same(other, placed):

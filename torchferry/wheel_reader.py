@@ -58,7 +58,7 @@ class OpenZip:
         return found[:count]
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """The bytes of a file in pieces, at the end proven by their CRC-32. Raises IntegrityError where they are not."""
+        """The bytes of a file in pieces, at the end proven by their CRC-32; raises IntegrityError if they are not."""
         if entry.method == zipdir.DEFLATED and max(entry.packed_size, entry.size) <= PIECE:
             yield self._whole(entry)
         else:

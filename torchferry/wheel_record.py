@@ -68,13 +68,20 @@ def sha256_field(data: bytes) -> str:
 
 
 def new_hash(row_hash: str) -> hashlib._Hash:
-    """A fresh hash of the kind that a row names; compare its digest by `same_hash`."""
+    """A fresh hash of the kind that a row names; compare its digest by `is_digest`."""
     return hashlib.new(row_hash.partition("=")[0])
 
 
-def same_hash(row_hash: str, digest: bytes) -> bool:
+def is_digest(row_hash: str, digest: bytes) -> bool:
     """Whether a digest is the one that a row states."""
     return row_hash.partition("=")[2].rstrip("=") == _encode(digest)
+
+
+def same_hash(row_hash: str, data: bytes) -> bool:
+    """Whether the hash of these bytes is the one that a row states."""
+    digest = new_hash(row_hash)
+    digest.update(data)
+    return is_digest(row_hash, digest.digest())
 
 
 def _encode(digest: bytes) -> str:

@@ -59,8 +59,6 @@ def entry_points(text: str, *, python: str) -> tuple[Script, ...]:
         parser.read_string(text)
     except configparser.Error as error:
         raise BadScript(f"entry_points.txt: {error.message}") from error
-    if parser.defaults():
-        raise BadScript("entry_points.txt has a DEFAULT section")
     console = [script for script in _section(parser, "console_scripts") if not _VERSIONED_PIP.fullmatch(script.name)]
     minor = python.partition(".")[2]
     console += [

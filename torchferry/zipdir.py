@@ -83,10 +83,10 @@ def read_directory(source: BinaryIO) -> tuple[Entry, ...]:
     """The entries of a zip file in the order in which they lie there. Raises BadZip for all that is not plain."""
     end = _end(source)
     rows = sorted(_rows(_at(source, end.start, end.size), end.entries), key=lambda row: row.header)
-    if (rows[0].header if rows else end.start) != 0:
+    starts = [*(row.header for row in rows), end.start]
+    if starts[0] != 0:
         raise BadZip("bytes before its first entry")
-    following = [*(row.header for row in rows[1:]), end.start]
-    return tuple(_entry(source, row, limit) for row, limit in zip(rows, following, strict=True))
+    return tuple(_entry(source, row, limit) for row, limit in zip(rows, starts[1:], strict=True))
 
 
 def _at(source: BinaryIO, offset: int, count: int) -> bytes:
@@ -214,11 +214,11 @@ def _check_end(source: BinaryIO, row: _Central, name: str, position: int, limit:
             raise BadZip(f"{name}: a gap behind it")
         return
     numbers = (row.crc, row.packed_size, row.size)
-    forms = [struct.pack("<I2Q", *numbers)]
+    forms = {struct.pack("<I2Q", *numbers)}
     if max(numbers) <= _FULL32:
-        forms.append(struct.pack("<I2I", *numbers))
+        forms.add(struct.pack("<I2I", *numbers))
     found = _at(source, position, min(24, limit - position))
-    if limit - position > 24 or (found.removeprefix(b"PK\x07\x08") not in forms and found not in forms):
+    if limit - position > 24 or not {found, found.removeprefix(b"PK\x07\x08")} & forms:
         raise BadZip(f"{name}: its data descriptor and the central directory say different things")
 
 

@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchferry.wheel_layout import Venv, lay_out
+from torchferry.wheel_reader import open_wheel
+
 EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
@@ -44,7 +47,7 @@ def craft(
     entry_points: str | None = None, pure: bool = True, record: Callable[[str], str] = str, piped: bool = False,
     metadata_name: str | None = None, folders: Sequence[str] = (), tag: str = "py3-none-any",
 ) -> Path:
-    """Write a wheel; ``DATA`` and ``INFO`` in paths stand for its .data and .dist-info, ``record`` may change RECORD."""
+    """Write a wheel; DATA and INFO in paths stand for its .data and .dist-info, ``record`` may change RECORD."""
     stem = f"{project.replace('-', '_')}-{version}"
     items = {_path(path, stem): _item(content) for path, content in files.items()}
     info = f"{stem}.dist-info"
@@ -155,7 +158,7 @@ def _data(folder: Path) -> list[Path]:
     files: dict[str, bytes | str | Item] = {
         "DATA/data/share/doc/readme": "r", "DATA/data/etc/conf.d/x.conf": "c", "DATA/data/top": "t",
         "DATA/data/bin/prog": Item(content=b"#!python\n"), "DATA/data/bin/prog2": Item(mode=0o100755),
-        "DATA/data/lib/libx.so": b"\x7fELF", "DATA/data/lib/python3.11/site-packages/direct.py": "d",
+        "DATA/data/lib/libx.so": b"\x7fELF", "DATA/data/lib/below.py": "d",
         "DATA/data/include/x.h": "h", "DATA/headers/one.h": "1", "DATA/headers/sub/two.h": "2",
         "DATA/purelib/pure_one.py": "1", "DATA/platlib/plat_one/__init__.py": "2", "main_one.py": "",
         "DATA/platlib/plat_one/run": Item(mode=0o100755),
@@ -210,7 +213,7 @@ def _skipped(folder: Path) -> list[Path]:
 
 def _records(folder: Path) -> list[Path]:
     return [
-        craft(folder, "signed", {"s.py": "", "INFO/RECORD.jws": Item(listed=False), "INFO/RECORD.p7s": Item(listed=False)}),
+        craft(folder, "signed", {f"INFO/RECORD.{kind}": Item(listed=False) for kind in ("jws", "p7s")}),
         craft(folder, "leading", {"leading.py": "1"}, record=lambda text: text.replace("leading.py", "/leading.py")),
         craft(folder, "kinds", {"k1": Item(content=b"1", hash="sha512"), "k2": Item(content=b"2", hash="sha384")}),
         craft(folder, "crlf", {"crlf.py": "1"}, record=lambda text: text.replace("\n", "\r\n")),
@@ -242,3 +245,10 @@ EQUAL: dict[str, Callable[[Path], list[Path]]] = {
     "namespace": _namespace,
 }
 """Sets of wheels that uv and torchferry install alike."""
+
+
+def programs(wheel: Path, venv: Venv) -> dict[str, str]:
+    """The programs that a wheel puts into an environment's bin, by name."""
+    with open_wheel(wheel) as opened:
+        files = lay_out(opened, venv).files
+    return {file.path.removeprefix("bin/"): file.content.decode() for file in files if file.path.startswith("bin/")}

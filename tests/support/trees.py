@@ -9,6 +9,7 @@ import io
 import os
 import stat
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,6 +34,9 @@ class Node:
 
 
 Tree = Mapping[str, Node]
+
+UV_OWN = frozenset({".lock"})
+"""What uv writes about itself: a lock against another uv in the same environment. Nothing else differs but times."""
 
 
 def uv_program() -> Path:
@@ -123,6 +127,17 @@ def tree_in_tar(plain: bytes, prefix: PurePosixPath) -> Iterator[tuple[str, Node
                 yield entry.name.removeprefix(f"{root}/"), node
             else:
                 assert f"{root}/".startswith(f"{entry.name}/") and node.kind == "folder", entry.name
+
+
+def unlike_uv(wheels: Sequence[Path], prefix: Path, scratch: Path, *, python: str) -> list[str]:
+    """Where an environment in which uv installed these wheels differs from an empty one with our layer over it."""
+    make_venv(prefix, Path(sys.executable))
+    before = tree_on_disk(prefix)
+    said = uv_install(wheels, prefix, scratch)
+    if said is not None:
+        return [f"uv refused: {said}"]
+    after = {path: node for path, node in tree_on_disk(prefix).items() if path not in UV_OWN}
+    return differences(after, {**before, **layer_tree(wheels, Venv(python=python, prefix=PurePosixPath(prefix)))})
 
 
 def differences(wanted: Tree, found: Tree) -> list[str]:
