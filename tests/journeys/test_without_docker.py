@@ -67,7 +67,7 @@ def test_a_build_that_does_not_exist_is_refused_before_a_byte_is_asked_for(
 @pytest.mark.parametrize(("old", "new", "said"), [
     ("python:", "pyhton:", "did you mean python"),
     ('"3.11"', "3.10", "in quotes"),
-    ("port: 8003", "port: 99999", "variants.yaml:9"),
+    ("port: 8003", "port: 99999", "variants.yaml:10"),
     ("/health,", "/health\t,", "tab"),
     ("release: {name: tiny, version: 1.0.0}", "", "release"),
 ])

@@ -21,7 +21,7 @@ VARIANTS = ("cu118", "cu121", "cu124", "cpu")
 
 VARIANTS_YAML = """\
 release: {name: tiny, version: 1.0.0}
-engine: docker
+engine: ENGINE
 python: "3.11"
 base: {debian: bookworm}
 services:
@@ -144,13 +144,15 @@ class Project:
         return [path for path in self.folder.rglob("*partial*") if not path.name.endswith(".whl.partial")]
 
 
-def make_project(folder: Path, index: IndexServer, *, env: Mapping[str, str] | None = None) -> Project:
+def make_project(
+    folder: Path, index: IndexServer, *, env: Mapping[str, str] | None = None, engine: str = "docker",
+) -> Project:
     """Write the release into ``folder``; its wheels come from ``index``, and from nowhere else."""
     project = Project(folder=folder, env={
         **os.environ, **index.environ, **_torch_indexes(index), "PYTHONWARNINGS": "error",
         "HOME": str(folder / "home"), "UV_CACHE_DIR": str(folder / ".uv-cache"), **(env or {}),
     })
-    project.write("variants.yaml", VARIANTS_YAML)
+    project.write("variants.yaml", VARIANTS_YAML.replace("ENGINE", engine, 1))
     project.write("engine/requirements.in", "torch\nferrypure==1.0.0\n")
     project.write("engine/engine/__init__.py", "")
     project.write("engine/engine/__main__.py", ENGINE)
