@@ -78,8 +78,9 @@ class Layout:
     def smoke_result(self, variant: Variant) -> Path:
         return self.build / "smoke" / f"{variant.label}.json"
 
-    def image_record(self, variant: Variant) -> Path:
-        return self.build / "images" / f"{variant.label}.json"
+    def image_record(self, variant: Variant, engine: str) -> Path:
+        """Which image of the blob store an engine's image is."""
+        return self.build / "images" / f"{variant.label}.{engine}.json"
 
     @property
     def blobs(self) -> Path:

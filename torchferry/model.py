@@ -244,6 +244,7 @@ class Image:
 class BuiltImage:
     """An image where an engine keeps it: name and tag, the engine's id, recipe digest, diff_ids from below, bytes."""
 
+    engine: str
     name: str
     image_id: str
     recipe: str

@@ -33,7 +33,7 @@ def pack(
 ) -> tuple[Archive, bool]:
     """The archive of a built image, and whether it had to be written; ``take`` brings into the store what it lacks."""
     store = BlobStore(folder=layout.blobs, compression=variant.compression)
-    image = stored_image(built, store, layout.image_record(variant))
+    image = stored_image(built, store, layout.image_record(variant, built.engine))
     known = image and current_archive(variant, image, layout)
     if known:
         return known, False
@@ -66,7 +66,7 @@ def diff_ids(image: Image) -> tuple[str, ...]:
 def write_record(layout: Layout, variant: Variant, built: BuiltImage, image: Image) -> None:
     """Note which image of the store an engine's image is."""
     record = {"image_id": built.image_id, "config": image.config_digest, "recipe": built.recipe}
-    files.write_text(layout.image_record(variant), json.dumps(record) + "\n")
+    files.write_text(layout.image_record(variant, built.engine), json.dumps(record) + "\n")
 
 
 def current_archive(variant: Variant, image: Image, layout: Layout) -> Archive | None:
@@ -87,7 +87,7 @@ def current_archive(variant: Variant, image: Image, layout: Layout) -> Archive |
 def is_listed(variant: Variant, built: BuiltImage, layout: Layout) -> bool:
     """Whether the manifest says that the archive in dist/ is of this image, and its length is right."""
     store = BlobStore(folder=layout.blobs, compression=variant.compression)
-    image, place = stored_image(built, store, layout.image_record(variant)), layout.archive(variant)
+    image, place = stored_image(built, store, layout.image_record(variant, built.engine)), layout.archive(variant)
     row = _listed(variant, image, layout) if image else None
     return row is not None and place.stat().st_size == row["archive"]["size"]
 

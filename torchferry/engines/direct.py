@@ -38,7 +38,7 @@ class DirectEngine:
     def present(self, variant: Variant) -> BuiltImage | None:
         """The image that was made here last, if the store still holds all of it."""
         try:
-            said = json.loads(self.layout.image_record(variant).read_bytes())
+            said = json.loads(self.layout.image_record(variant, "direct").read_bytes())
             recipe, config = str(said["recipe"]), str(said["config"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -93,7 +93,7 @@ def _daemon() -> DockerEngine | None:
 
 def _built(image: Image, recipe: str) -> BuiltImage:
     return BuiltImage(
-        name=image.name, image_id=f"sha256:{image.config_digest}", recipe=recipe, size=image.size,
+        engine="direct", name=image.name, image_id=f"sha256:{image.config_digest}", recipe=recipe, size=image.size,
         diff_ids=tuple(layer.diff_id for layer in image.layers),
     )
 

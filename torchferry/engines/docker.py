@@ -67,7 +67,7 @@ class DockerEngine:
             return None
         labels = (said.get("Config") or {}).get("Labels") or {}
         return BuiltImage(
-            name=name, image_id=said["Id"], recipe=labels.get(RECIPE_LABEL, ""), size=said["Size"],
+            engine="docker", name=name, image_id=said["Id"], recipe=labels.get(RECIPE_LABEL, ""), size=said["Size"],
             diff_ids=tuple(layer.removeprefix("sha256:") for layer in said["RootFS"].get("Layers") or ()),
         )
 

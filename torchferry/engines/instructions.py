@@ -2,7 +2,7 @@
 
 It executes what only declares (FROM, ENV, LABEL, WORKDIR, COPY, USER, EXPOSE, VOLUME, HEALTHCHECK, CMD, ENTRYPOINT) and
 knows what our own three RUN lines do: make the environment, fill it with wheels, add the user. Each becomes layers that
-hold what `docker build` would leave; `tests/contract/test_engines_agree.py` compares the trees.
+hold what `docker build` would leave; `tests/journeys/test_engines_agree.py` compares the trees.
 """
 
 from __future__ import annotations
