@@ -11,7 +11,6 @@ from typing import IO, Any, NamedTuple, cast
 from torchferry.blobs import BlobStore
 from torchferry.model import Image
 
-
 UVS_OWN = frozenset({"opt/venv/.lock"})
 """What uv writes about itself: the lock file of `uv pip install`, which nobody reads in an image."""
 

@@ -290,7 +290,8 @@ def _built(site: Site, lock: Lock, *, recipe: str | None = None) -> BuiltImage:
     variant = site.variant("any")
     drafted = site.road.draft(variant, lock, context.select_files(site.root, variant))
     return BuiltImage(
-        engine="docker", name=variant.image_name, image_id="sha256:1", recipe=recipe or drafted.digest, diff_ids=(), size=123_000_000,
+        engine="docker", name=variant.image_name, image_id="sha256:1", recipe=recipe or drafted.digest, diff_ids=(),
+        size=123_000_000,
     )
 
 
