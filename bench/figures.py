@@ -11,6 +11,10 @@ PACK = "pack"
 PACK_COLD = "pack, cold"
 PACK_WARM = "pack, warm"
 PACK_UNCHANGED = "pack, nothing changed"
+WHOLE = "wheels to archive, cold"
+UNCHANGED = "again, nothing changed"
+CHANGED = "one line of the service changed"
+COPY = "cp of the archive"
 
 VERSION = 1
 """Of the JSON document; grows when a key changes its meaning."""
@@ -87,7 +91,12 @@ RACES = (
     Race(what="pack, warm", usual=(PACK,), ours=(PACK_WARM,), bound=30),
     Race(what="pack, nothing changed", usual=(PACK,), ours=(PACK_UNCHANGED,)),
     Race(what="wheels to archive", usual=(BUILD, PACK), ours=(BUILD, PACK_COLD)),
+    Race(what="wheels to archive", usual=(BUILD, PACK), ours=(WHOLE,), bound=35),
+    Race(what="nothing changed", usual=(BUILD, PACK), ours=(UNCHANGED,)),
+    Race(what="one line changed", usual=(BUILD, PACK), ours=(CHANGED,)),
 )
+COPY_BOUND = 1.2
+"""What a changed line may take, in times of a plain cp of the archive."""
 IMAGE_BOUND = 0.66
 
 
@@ -100,6 +109,12 @@ def ratios(usual: Measured, other: Measured) -> tuple[Ratio, ...]:
             timed.append(Ratio(
                 what=race.what, way=other.way, usual=theirs, ours=ours, speed=True, bound=race.bound,
             ))
+    copied, changed = other.step(COPY), other.step(CHANGED)
+    if copied and changed:
+        timed.append(Ratio(
+            what="one line changed, against cp", way=other.way, usual=copied.seconds, ours=changed.seconds,
+            bound=COPY_BOUND,
+        ))
     return (
         *timed,
         Ratio(

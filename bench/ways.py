@@ -113,7 +113,7 @@ class UsualWay:
 class FerryWay:
     """Ours: inv build, then inv package with nothing stored, with every layer stored, and with all of it there."""
 
-    name = "torchferry"
+    name = "docker engine"
     room = 10.0
 
     def measure(self, scene: Scene) -> Measured:
@@ -132,13 +132,43 @@ class FerryWay:
 
     def _inv(self, scene: Scene, name: str, task: str) -> Step:
         return scene.timed(
-            name, sys.executable, "-m", "invoke", "--search-root", ROOT, task,
-            "--file", scene.layout.root / VARIANTS_FILE,
-            "--variant", scene.variant.name, "--service", scene.variant.service.name,
+            name, *inv(scene, task, "docker"),
         )
 
 
-WAYS: tuple[Way, ...] = (UsualWay(), FerryWay())
+class DirectWay:
+    """Ours with no daemon: wheels to archive in one command; again; and with one line of the service changed."""
+
+    name = "direct engine"
+    room = 4.0
+
+    def measure(self, scene: Scene) -> Measured:
+        archive = scene.layout.archive(scene.variant)
+        whole = scene.timed(figures.WHOLE, *inv(scene, "package", "direct"))
+        unchanged = scene.timed(figures.UNCHANGED, *inv(scene, "package", "direct"))
+        copied = scene.timed(figures.COPY, "cp", archive, scene.layout.root / "copy")
+        (scene.layout.root / "copy").unlink()
+        source = next((scene.layout.root / scene.variant.service.source).rglob("*.py"))
+        with source.open("a", encoding="utf-8") as code:
+            code.write("# changed\n")
+        changed = scene.timed(figures.CHANGED, *inv(scene, "package", "direct"))
+        (row,) = json.loads(scene.layout.manifest(scene.variant.release).read_text(encoding="utf-8"))["images"]
+        return Measured(
+            way=self.name, image_bytes=row["size"], archive_bytes=archive.stat().st_size,
+            steps=(whole, unchanged, copied, changed),
+        )
+
+
+def inv(scene: Scene, task: str, engine: str) -> tuple[str | Path, ...]:
+    """A task on the scene's one variant, as users start it."""
+    return (
+        sys.executable, "-m", "invoke", "--search-root", ROOT, task, "--engine", engine,
+        "--file", scene.layout.root / VARIANTS_FILE,
+        "--variant", scene.variant.name, "--service", scene.variant.service.name,
+    )
+
+
+WAYS: tuple[Way, ...] = (UsualWay(), FerryWay(), DirectWay())
 """In the order in which they are measured; the others are compared with the first."""
 
 

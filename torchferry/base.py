@@ -15,6 +15,7 @@ import tomli
 from torchferry import console, files, proc
 from torchferry.errors import BuildError, ToolMissing
 from torchferry.layout import Layout
+from torchferry.memory import Memory
 from torchferry.model import Base
 
 EPOCH = "0"
@@ -68,7 +69,7 @@ def read_base(base: Base, layout: Layout) -> DebianBase | None:
     record, tar = _read_record(layout.base_lock(base)), layout.base_tar(base)
     if record is None or not tar.is_file() or tar.stat().st_size != record["size"]:
         return None
-    if files.sha256(tar) != record["sha256"]:
+    if not Memory(layout.verified).checked(tar, record["sha256"]):
         console.say(f"base {base.debian}: {tar.name} is damaged, making it anew")
         return None
     return DebianBase(tar=tar, sha256=record["sha256"], packages=tuple(record["packages"]))

@@ -119,7 +119,6 @@ class BlobStore:
                 packed.update(member)
                 sink.write(member)
             sink.flush()
-            os.fsync(sink.fileno())
             layer = Layer(diff_id=plain.hexdigest(), size=size)
             if expected not in (None, layer.diff_id):
                 raise IntegrityError(
@@ -150,7 +149,6 @@ class BlobStore:
                     cure="test this machine's memory; if it stays so, this is a bug: report it",
                 )
             sink.flush()
-            os.fsync(sink.fileno())
             self._publish(Path(sink.name), Blob(
                 layer=layer, path=self._path(layer.diff_id), gz_size=sink.tell(), gz_sha256=packed.hexdigest(),
             ))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from packaging.requirements import Requirement
@@ -98,6 +98,10 @@ class Table:
     capabilities: tuple[CapabilityRow, ...]
     companions: tuple[CompanionRow, ...]
     build_requirements: tuple[BuildRow, ...]
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same rules in C where PyYAML has it: every start reads this table."""
 
 
 class _Fields:
@@ -195,7 +199,7 @@ Parser = Callable[[_Fields, tuple[str, ...], date], R]
 
 def parse_table(text: str) -> Table:
     """Read compat.yaml; ValueError where a row is malformed, unsourced, double, or speaks of what has no row."""
-    document = _Fields("top level", yaml.safe_load(text))
+    document = _Fields("top level", yaml.load(text, Loader=_LOADER))
     sources = document.mapping("sources", r".+")
 
     def rows(name: str, parse: Parser[R]) -> tuple[R, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,6 +15,7 @@ from torchferry.download import Wanted, claimed, download
 from torchferry.errors import IntegrityError
 from torchferry.index import Sources
 from torchferry.layout import VERIFIED, Layout
+from torchferry.memory import Memory
 from torchferry.model import Lock, Variant, Wheel, WheelSet
 
 THREADS = 4
@@ -32,10 +32,12 @@ def fetch(
     """
     stop = threading.Event()
     folder, tools = layout.wheel_folder(variant), layout.tools_folder
-    memories = {place: Memory(place) for place in (folder, tools)}
+    memories = {place: Memory(place / VERIFIED) for place in (folder, tools)}
     wanted = [(wheel, _wanted(wheel, folder)) for wheel in lock.wheels]
     wanted.append((lock.installer, _wanted(lock.installer, tools)))
-    missing = [(wheel, file) for wheel, file in wanted if not memories[file.target.parent].knows(file)]
+    missing = [
+        (wheel, file) for wheel, file in wanted if not memories[file.target.parent].knows(file.target, file.sha256)
+    ]
     if missing:
         _require_space(folder, (file for _, file in missing), layout, sources)
         with ExitStack() as stack:
@@ -49,48 +51,26 @@ def fetch(
                 patience=patience or web.Patience(sleep=stop.wait),
             )
             _all(work, missing)
-    return WheelSet(lock=lock, folder=folder, installer=tools / lock.installer.filename)
+    return fetched(lock, variant, layout)
+
+
+def fetched(lock: Lock, variant: Variant, layout: Layout) -> WheelSet:
+    """The wheel set of a lock of which nothing is `missing`."""
+    return WheelSet(
+        lock=lock, folder=layout.wheel_folder(variant), installer=layout.tools_folder / lock.installer.filename)
 
 
 def missing(lock: Lock, variant: Variant, layout: Layout) -> tuple[Wheel, ...]:
     """The wheels of a lock, its installer among them, that are not known to lie good on this disk."""
     folder, tools = layout.wheel_folder(variant), layout.tools_folder
-    memories = {place: Memory(place) for place in (folder, tools)}
+    memories = {place: Memory(place / VERIFIED) for place in (folder, tools)}
     wanted = [(wheel, _wanted(wheel, folder)) for wheel in lock.wheels]
     wanted.append((lock.installer, _wanted(lock.installer, tools)))
-    return tuple(wheel for wheel, file in wanted if not memories[file.target.parent].knows(file))
+    return tuple(wheel for wheel, file in wanted if not memories[file.target.parent].knows(file.target, file.sha256))
 
 
 class Stopped(Exception):
     """Another wheel failed, or a person pressed Ctrl-C."""
-
-
-class Memory:
-    """Which files of a folder were found good: by size, modification time, inode and hash."""
-
-    def __init__(self, folder: Path) -> None:
-        self._place = folder / VERIFIED
-        self._lock = threading.Lock()
-        self._changed = False
-        try:
-            self._rows: dict[str, list[int | str]] = dict(json.loads(self._place.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            self._rows = {}
-
-    def knows(self, file: Wanted) -> bool:
-        """Whether the file lies there as it was when its hash was found right."""
-        return file.target.is_file() and self._rows.get(file.target.name) == _row(file)
-
-    def learn(self, file: Wanted) -> None:
-        """The file's hash was found right just now."""
-        with self._lock:
-            self._rows[file.target.name] = _row(file)
-            self._changed = True
-
-    def save(self) -> None:
-        """Write what was learned."""
-        if self._changed:
-            files.write_text(self._place, json.dumps(self._rows, indent=1, sort_keys=True) + "\n")
 
 
 @dataclass(kw_only=True)
@@ -142,7 +122,7 @@ def _obtain(work: _Work, wheel: Wheel, file: Wanted) -> None:
                 files.link_or_copy(copy, file.target)
             else:
                 _download(work, wheel, file, partial)
-        work.memories[file.target.parent].learn(file)
+        work.memories[file.target.parent].learn(file.target, file.sha256)
 
 
 def _download(work: _Work, wheel: Wheel, file: Wanted, partial: BinaryIO) -> None:
@@ -192,8 +172,3 @@ def _require_space(folder: Path, missing: Iterable[Wanted], layout: Layout, sour
 
 def _wanted(wheel: Wheel, folder: Path) -> Wanted:
     return Wanted(target=folder / wheel.filename, size=wheel.size, sha256=wheel.sha256)
-
-
-def _row(file: Wanted) -> list[int | str]:
-    status = file.target.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ino, file.sha256]

@@ -37,6 +37,11 @@ class Layout:
     def dist(self) -> Path:
         return self.root / "dist"
 
+    @property
+    def verified(self) -> Path:
+        """What is known of bases and archives, so that they are not read again; a release holds nothing unlisted."""
+        return self.build / VERIFIED
+
     def lock(self, variant: Variant) -> Path:
         return self.wheels / f"pylock.{variant.label}.toml"
 

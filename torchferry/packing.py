@@ -13,6 +13,7 @@ from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
+from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
 from torchferry.smoke import Check
 
@@ -42,7 +43,11 @@ def pack(
         write_record(layout, variant, built, image)
     target = layout.archive(variant)
     with console.progress(f"write and verify {target.name}", 2 * archive.packed_size(image, store)) as step:
-        return archive.write_archive(image, store=store, target=target, passed=step.advance), True
+        made = archive.write_archive(image, store=store, target=target, passed=step.advance)
+    memory = Memory(layout.verified)
+    memory.learn(made.path, made.sha256)
+    memory.save()
+    return made, True
 
 
 def stored_image(built: BuiltImage, store: BlobStore, record: Path) -> Image | None:
@@ -78,7 +83,7 @@ def current_archive(variant: Variant, image: Image, layout: Layout) -> Archive |
     size, digest = row["archive"]["size"], row["archive"]["sha256"]
     if place.stat().st_size != size:
         return None
-    if files.sha256(place) != digest:
+    if not Memory(layout.verified).checked(place, digest):
         console.say(f"{place.name}: damaged, writing it anew")
         return None
     return Archive(path=place, size=size, sha256=digest, image=image)

@@ -10,7 +10,7 @@ import difflib
 import os
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -140,8 +140,11 @@ class Road:
         """Every wheel of a lock on disk, hashes proven, torch looked into once more."""
         started = time.monotonic()
         missing = fetch.missing(lock, variant, self.layout)
-        sdist.restore(lock, variant, self.layout, self._sources(variant))
-        wheel_set = fetch.fetch(lock, variant, self.layout, self._sources(variant))
+        if missing:
+            sdist.restore(lock, variant, self.layout, self._sources(variant))
+            wheel_set = fetch.fetch(lock, variant, self.layout, self._sources(variant))
+        else:
+            wheel_set = fetch.fetched(lock, variant, self.layout)
         for wheel in lock.wheels:
             wheels.check_tags(wheel, variant, glibc=resolve.glibc(variant))
         if variant.torch:
@@ -157,10 +160,12 @@ class Road:
         """The build context of a variant; its Dockerfile names exactly what lies beside it."""
         started = time.monotonic()
         selection = context.select_files(self.project.root, variant)
-        missing = context.check_imports(selection, variant, wheel_set)
+        drafted = self.draft(variant, wheel_set.lock, selection)
+        missing: tuple[str, ...] = ()
+        if not recipe.is_current(drafted, self.layout):  # what was rendered from the same things was looked at then
+            missing = context.check_imports(selection, variant, wheel_set)
         for warning in (*render.warnings(variant), *selection.warnings, *missing):
             console.say(f"warning: {warning}")
-        drafted = self.draft(variant, wheel_set.lock, selection)
         made, fresh = recipe.make_recipe(drafted, wheel_set, selection, self.layout)
         console.say(f"{variant.label}: {len(selection.files)} files of yours go in, {console.size(selection.size)}")
         return self._tell("render", variant, made, made.folder, made.size, started if fresh else None)
@@ -249,7 +254,11 @@ class Road:
         return resolve.expand_requirements(self.project.root / variant.service.requirements, self.project.root)
 
     def _sources(self, variant: Variant) -> index.Sources:
-        return index.sources_for(variant, os.environ, index.pip_config(), index.uv_config(os.environ))
+        return index.sources_for(variant, os.environ, self._pip_config, index.uv_config(os.environ))
+
+    @cached_property
+    def _pip_config(self) -> Mapping[str, str]:
+        return index.pip_config()
 
     def debian(self, variant: Variant) -> base.DebianBase:
         """The Debian base of a variant, made where it is missing."""

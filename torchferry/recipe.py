@@ -49,11 +49,16 @@ def draft(
     return Draft(variant=variant, text=text, scripts=scripts, digest=digest)
 
 
+def is_current(made: Draft, layout: Layout) -> bool:
+    """Whether a variant's folder holds the recipe of this draft."""
+    stamp = layout.context(made.variant) / ".recipe"
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == made.digest
+
+
 def make_recipe(made: Draft, wheels: WheelSet, selection: Selection, layout: Layout) -> tuple[Recipe, bool]:
     """Lay out build/<service>-<variant>/ whole, in place of an older one; and whether that was needed."""
     folder = layout.context(made.variant)
-    stamp = folder / ".recipe"
-    stale = not stamp.is_file() or stamp.read_text(encoding="utf-8") != made.digest
+    stale = not is_current(made, layout)
     if stale:
         fresh = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
         files.remove_tree(fresh)
