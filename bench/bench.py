@@ -168,8 +168,9 @@ def link_project(project: Project, variant: Variant, lock: Lock, layout: Layout)
     for path in sorted({VARIANTS_FILE, IGNORE_FILE, "templates", *paths}):
         copy(here.root / path, layout.root / path)
     copy(here.lock(variant), layout.lock(variant))
-    copy(here.base_lock(variant.service.base), layout.base_lock(variant.service.base))
-    link(here.base_tar(variant.service.base), layout.base_tar(variant.service.base))
+    stands_on = (variant.service.base, variant.architecture)
+    copy(here.base_lock(*stands_on), layout.base_lock(*stands_on))
+    link(here.base_tar(*stands_on), layout.base_tar(*stands_on))
     for wheel in lock.wheels:
         link(here.wheel_folder(variant) / wheel.filename, layout.wheel_folder(variant) / wheel.filename)
     link(here.tools_folder / lock.installer.filename, layout.tools_folder / lock.installer.filename)

@@ -50,7 +50,7 @@ class DebianBase:
 
 def debian_base(base: Base, layout: Layout, *, architecture: str) -> DebianBase:
     """The Debian base of a service: the one on disk if its bytes are those of its record, else a new one."""
-    known = read_base(base, layout)
+    known = read_base(base, layout, architecture)
     if known is not None:
         return known
     if proc.which("mmdebstrap") is None:
@@ -59,14 +59,15 @@ def debian_base(base: Base, layout: Layout, *, architecture: str) -> DebianBase:
             cure="run: inv setup   (or use a registry image: base: {image: ...} in variants.yaml)",
         )
     made = _make(base, layout, architecture)
-    _tell_changes(base, layout, made)
-    files.write_text(layout.base_lock(base), _record(base, made))
+    _tell_changes(base, layout.base_lock(base, architecture), made)
+    files.write_text(layout.base_lock(base, architecture), _record(base, made))
     return made
 
 
-def read_base(base: Base, layout: Layout) -> DebianBase | None:
+def read_base(base: Base, layout: Layout, architecture: str) -> DebianBase | None:
     """The base on disk, if its tar is the one that its record describes."""
-    record, tar = _read_record(layout.base_lock(base)), layout.base_tar(base)
+    record = _read_record(layout.base_lock(base, architecture))
+    tar = layout.base_tar(base, architecture)
     if record is None or not tar.is_file() or tar.stat().st_size != record["size"]:
         return None
     if not Memory(layout.verified).checked(tar, record["sha256"]):
@@ -76,7 +77,7 @@ def read_base(base: Base, layout: Layout) -> DebianBase | None:
 
 
 def _make(base: Base, layout: Layout, architecture: str) -> DebianBase:
-    tar = layout.base_tar(base)
+    tar = layout.base_tar(base, architecture)
     tar.parent.mkdir(parents=True, exist_ok=True)
     files.require_space(tar.parent, 1_000_000_000, what=f"base {base.debian}")
     with tempfile.TemporaryDirectory(prefix=".base-", dir=tar.parent) as folder:
@@ -89,7 +90,8 @@ def _make(base: Base, layout: Layout, architecture: str) -> DebianBase:
             if not done.ok:
                 raise BuildError(
                     f"base {base.debian}: mmdebstrap failed:\n{done.tail(12)}",
-                    cure="check apt's sources and the network; TORCHFERRY_DEBIAN_MIRROR=URL names another mirror",
+                    cure="check apt's sources and the network; TORCHFERRY_DEBIAN_MIRROR=URL names another mirror; "
+                    "another architecture than this machine's needs qemu-user-static, or base: {image: ...}",
                 )
             step.advance(fresh.stat().st_size)
         packages = tuple(sorted(listing.read_text(encoding="utf-8").split()))
@@ -139,9 +141,9 @@ def _read_record(path: Path) -> dict[str, Any] | None:
     return record if {"sha256", "size", "packages"} <= record.keys() else None
 
 
-def _tell_changes(base: Base, layout: Layout, made: DebianBase) -> None:
+def _tell_changes(base: Base, record: Path, made: DebianBase) -> None:
     """A mirror moves on: say which versions are no longer those of the record, never pass over it."""
-    before = _read_record(layout.base_lock(base))
+    before = _read_record(record)
     if before is None:
         return
     old, new = set(before["packages"]), set(made.packages)

@@ -125,7 +125,7 @@ class Compat:
             found.append(Problem(
                 message=f"{variant.label}: the table knows CUDA builds of torch for x86_64 only, "
                         f"not for {variant.architecture}",
-                cure=f"take cpu on {variant.architecture}, or architecture x86_64",
+                cure="write platforms: [linux/amd64] into this row",
             ))
         if variant.python not in row.pythons:
             found.append(self._no_python(variant, row))

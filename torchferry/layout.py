@@ -46,7 +46,7 @@ class Layout:
         return self.wheels / f"pylock.{variant.label}.toml"
 
     def wheel_folder(self, variant: Variant) -> Path:
-        return self.wheels / variant.name
+        return self.wheels / variant.full_name
 
     @property
     def tools_folder(self) -> Path:
@@ -62,16 +62,16 @@ class Layout:
         """The wheel made from one source distribution with exactly these tools, and no other: a resolver looks here."""
         return self.sdists_folder / "built" / f"{built.name}-{fingerprint(asdict(built))[:16]}"
 
-    def base_name(self, base: Base) -> str:
-        """A name for a Debian base: its suite, and a short hash of its packages where it has any."""
+    def base_name(self, base: Base, architecture: str) -> str:
+        """A name for a Debian base: its suite, a short hash of its packages if it has any, a foreign architecture."""
         extra = f"-{fingerprint(sorted(base.packages))[:8]}" if base.packages else ""
-        return f"{base.debian}{extra}"
+        return f"{base.debian}{extra}" + ("" if architecture == "x86_64" else f"-{architecture}")
 
-    def base_lock(self, base: Base) -> Path:
-        return self.wheels / f"base.{self.base_name(base)}.toml"
+    def base_lock(self, base: Base, architecture: str) -> Path:
+        return self.wheels / f"base.{self.base_name(base, architecture)}.toml"
 
-    def base_tar(self, base: Base) -> Path:
-        return self.build / "base" / f"{self.base_name(base)}.tar"
+    def base_tar(self, base: Base, architecture: str) -> Path:
+        return self.build / "base" / f"{self.base_name(base, architecture)}.tar"
 
     def context(self, variant: Variant) -> Path:
         """The rendered Dockerfile and its build context."""
@@ -96,7 +96,7 @@ class Layout:
         return self.dist / release.folder
 
     def archive_name(self, variant: Variant) -> str:
-        return f"{variant.service.name}-{variant.release.version}-{variant.name}.tar.gz"
+        return f"{variant.service.name}-{variant.release.version}-{variant.full_name}.tar.gz"
 
     def archive(self, variant: Variant) -> Path:
         return self.release(variant.release) / self.archive_name(variant)

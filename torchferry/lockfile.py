@@ -39,7 +39,7 @@ def dump(lock: Lock, variant: Variant) -> str:
     """A lock as TOML text: sorted, one line a wheel, so that a diff shows what moved."""
     command = f"inv lock --service {variant.service.name} --variant {variant.name}"
     lines = [
-        f"# {variant.service.name}, {variant.name}: made by `{command}`; do not edit. --upgrade moves the pins.",
+        f"# {variant.service.name}, {variant.full_name}: made by `{command}`; do not edit. --upgrade moves the pins.",
         'lock-version = "1.0"',
         'created-by = "torchferry"',
         f"requires-python = {_text('==' + variant.python + '.*')}",
@@ -64,7 +64,7 @@ def dump(lock: Lock, variant: Variant) -> str:
             "", "[[packages]]",
             f"name = {_text(wheel.name)}",
             f"version = {_text(wheel.version)}",
-            f"wheels = [{_inline(_row(wheel, variant.name))}]",
+            f"wheels = [{_inline(_row(wheel, variant.full_name))}]",
         ]
     return "\n".join(lines) + "\n"
 

@@ -71,7 +71,7 @@ def needs(variant: Variant, compat: Compat) -> dict[str, Any]:
 
 def document(release: Release, entries: Iterable[Mapping[str, Any]]) -> str:
     """The text of manifest.json."""
-    made = sorted((dict(row) for row in entries), key=lambda row: (row["service"], row["variant"]))
+    made = sorted((dict(row) for row in entries), key=lambda row: (row["service"], row["variant"], row["platform"]))
     said = {
         "torchferry": __version__, "manifest": VERSION,
         "release": release.name, "version": release.version, "images": made,

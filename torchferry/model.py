@@ -111,13 +111,23 @@ class Variant:
         return f"{digits[:-1]}.{digits[-1]}" if self.name.startswith("cu") and digits.isdigit() else None
 
     @property
+    def full_name(self) -> str:
+        """The name, and the platform where it is not linux/amd64: cu121, cpu-arm64."""
+        return self.name if self.architecture == "x86_64" else f"{self.name}-{self.platform.partition('/')[2]}"
+
+    @property
     def label(self) -> str:
-        return f"{self.service.name}-{self.name}"
+        return f"{self.service.name}-{self.full_name}"
 
     @property
     def image_name(self) -> str:
         """Name and tag under which the image comes up on the server."""
-        return f"{self.service.name}:{self.release.version}-{self.name}"
+        return f"{self.service.name}:{self.release.version}-{self.full_name}"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from all others of a release: service, variant, platform."""
+        return self.service.name, self.name, self.platform
 
     @property
     def platform(self) -> str:

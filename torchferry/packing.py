@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +101,14 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     """Write manifest.json and SHA256SUMS over the new archives and those of other variants that still stand."""
     release = project.release
     made = {
-        (one.variant.service.name, one.variant.name): manifest.entry(
+        one.variant.key: manifest.entry(
             one.variant, one.lock, one.archive, compat, one.checks, revision=one.revision
         )
         for one in packed
     }
-    wanted = {(variant.service.name, variant.name) for variant in project.variants}
+    wanted = {variant.key for variant in project.variants}
     for row in _known_entries(layout, packed[0].variant) if packed else ():
-        key = (row["service"], row["variant"])
+        key = _key(row)
         place = layout.release(release) / row["archive"]["name"]
         if key in wanted and key not in made and place.is_file() and place.stat().st_size == row["archive"]["size"]:
             made[key] = row
@@ -120,12 +120,16 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
 
 def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | None:
     """What the manifest says of the archive in dist/, if that is there and of this image."""
-    named = (variant.service.name, variant.name)
-    row = next((row for row in _known_entries(layout, variant) if (row["service"], row["variant"]) == named), None)
+    row = next((row for row in _known_entries(layout, variant) if _key(row) == variant.key), None)
     if row is None or row["config"] != image.config_digest or row["image"] != image.name:
         return None
     packed = row["archive"].get("compression") == variant.compression and layout.archive(variant).is_file()
     return row if packed else None
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Variant.key of an entry of the manifest."""
+    return row["service"], row["variant"], row["platform"]
 
 
 def _known_entries(layout: Layout, variant: Variant) -> tuple[dict[str, Any], ...]:

@@ -116,7 +116,7 @@ def _variant(road: Road, variant: Variant) -> VariantPlan:
 def _image(road: Road, variant: Variant, lock: Lock) -> tuple[str, str, BuiltImage | None]:
     """The engine that will build, the state of an image that is not current, and the image that is."""
     wanted = variant.service.base
-    if wanted.debian and base.read_base(wanted, road.layout) is None:
+    if wanted.debian and base.read_base(wanted, road.layout, variant.architecture) is None:
         return road.engines.usual, "to do", None
     drafted = road.draft(variant, lock, context.select_files(road.project.root, variant))
     try:

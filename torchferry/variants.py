@@ -13,7 +13,7 @@ from torchferry import grammar
 from torchferry.errors import ConfigError
 from torchferry.fields import Spot, choice, entries, integer, items, section, text, words
 from torchferry.model import Base, Health, Project, Release, Service, Variant
-from torchferry.yamlpos import MAX_CHARACTERS, Problems, Table, read
+from torchferry.yamlpos import MAX_CHARACTERS, Items, Problems, Table, read
 
 DEFAULT_WITHIN = 60
 ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
@@ -29,7 +29,7 @@ class _Shared:
     python: str
     base: Base | None
     compression: str
-    architecture: str
+    architectures: tuple[str, ...]
     exists: Callable[[str], bool]
 
 
@@ -53,14 +53,14 @@ def parse(text: str, *, file: str, root: Path, exists: Callable[[str], bool]) ->
             "python": 'python: "3.11"',
             "services": "services: with an entry for each service",
         },
-        optional=("base", "compression", "platform", "engine"),
+        optional=("base", "compression", "platforms", "engine"),
     )
     shared = _Shared(
         release=_release(at["release"]),
         python=grammar.python(at["python"]),
         base=None if at["base"].absent else _base(at["base"]),
         compression=choice(at["compression"], COMPRESSIONS) or "fast",
-        architecture=ARCHITECTURES.get(choice(at["platform"], ARCHITECTURES), "x86_64"),
+        architectures=_architectures(at["platforms"]) or ("x86_64",),
         exists=exists,
     )
     engine = choice(at["engine"], ENGINES) or "auto"
@@ -137,25 +137,36 @@ def _list(spot: Spot, what: str, example: str) -> tuple[Spot, ...]:
 def _variants(spot: Spot, service: Service, shared: _Shared) -> tuple[Variant, ...]:
     plain = Variant(
         release=shared.release, service=service, name="any", python=shared.python, env=service.env,
-        architecture=shared.architecture, compression=shared.compression,
+        compression=shared.compression,
     )
     if spot.absent:
-        return (plain,)
+        return _on(shared.architectures, plain)
     rows = _rows(spot, expected="a mapping of variants", example="cu121: {torch: 2.1.2}, or remove the line")
-    return tuple(_row(name, row, plain) for name, row in rows)
+    return tuple(made for name, row in rows for made in _row(name, row, plain, shared))
 
 
-def _row(name: str, spot: Spot, plain: Variant) -> Variant:
+def _on(architectures: tuple[str, ...], variant: Variant) -> tuple[Variant, ...]:
+    return tuple(replace(variant, architecture=architecture) for architecture in architectures)
+
+
+def _architectures(spot: Spot) -> tuple[str, ...]:
+    found = [choice(item, ARCHITECTURES) for item in _list(spot, "platforms", "[linux/amd64, linux/arm64]")]
+    if isinstance(spot.node, Items) and not found:
+        spot.refuse("is empty, expected linux/amd64 or linux/arm64", cure="name one, or remove the line")
+    return tuple(dict.fromkeys(ARCHITECTURES[one] for one in found if one))
+
+
+def _row(name: str, spot: Spot, plain: Variant, shared: _Shared) -> tuple[Variant, ...]:
     grammar.row_name(spot, name)
     at = section(spot, required={"torch": "torch: 2.1.2; a variant without an exact torch cannot be repeated"},
-                 optional=("env", "index"))
-    return replace(
+                 optional=("env", "index", "platforms"))
+    return _on(_architectures(at["platforms"]) or shared.architectures, replace(
         plain,
         name=name,
         torch=grammar.torch(at["torch"]),
         env={**plain.env, **_env(at["env"])},
         index=grammar.index(at["index"]) or None,
-    )
+    ))
 
 
 def _health(spot: Spot) -> Health:

@@ -19,7 +19,7 @@ from torchferry.errors import FerryError
 from torchferry.layout import Layout
 from torchferry.model import Base
 
-BOOKWORM = Base(debian="bookworm")
+BOOKWORM = (Base(debian="bookworm"), "x86_64")
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     with (shared / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            base.debian_base(BOOKWORM, layout, architecture="x86_64")
+            base.debian_base(BOOKWORM[0], layout, architecture=BOOKWORM[1])
         except FerryError as error:
             pytest.skip(f"no Debian base can be made here: {error.message}")
     return layout
@@ -62,7 +62,8 @@ def give_base(debian: Layout) -> Callable[[Project], None]:
     def give(project: Project) -> None:
         own = Layout(root=project.folder)
         for place, target in (
-            (debian.base_tar(BOOKWORM), own.base_tar(BOOKWORM)), (debian.base_lock(BOOKWORM), own.base_lock(BOOKWORM)),
+            (debian.base_tar(*BOOKWORM), own.base_tar(*BOOKWORM)),
+            (debian.base_lock(*BOOKWORM), own.base_lock(*BOOKWORM)),
         ):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.link(place, target)

@@ -46,7 +46,8 @@ def registry(daemon: PrivateDaemon, tmp_path: Path) -> Iterator[str]:
 
 def push(daemon: PrivateDaemon, layout: Layout, *, marker: str) -> None:
     """Put the Debian base under IMAGE; ``marker`` makes it another image each time."""
-    docker(daemon, "import", "--change", f"ENV MARKER={marker}", str(layout.base_tar(Base(debian="bookworm"))), IMAGE)
+    tar = layout.base_tar(Base(debian="bookworm"), "x86_64")
+    docker(daemon, "import", "--change", f"ENV MARKER={marker}", str(tar), IMAGE)
     for _ in range(100):
         try:
             docker(daemon, "push", "--quiet", IMAGE)

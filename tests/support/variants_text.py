@@ -20,7 +20,7 @@ FULL: dict[str, Any] = {
     "python": "3.11",
     "base": {"debian": "bookworm", "packages": ["libsndfile1"]},
     "compression": "small",
-    "platform": "linux/arm64",
+    "platforms": ["linux/arm64"],
     "services": {
         "engine": {
             "source": "app",

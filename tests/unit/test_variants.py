@@ -107,7 +107,7 @@ services:
         " write '1.10' in quotes",
         "variants.yaml:2: python: 3.10 is read as a number, expected a Python such as \"3.11\"; write '3.10' in quotes",
         "variants.yaml:3: compresion: unknown key, expected one of release, python, services, base, compression,"
-        " platform, engine, did you mean compression; correct its spelling or remove it",
+        " platforms, engine, did you mean compression; correct its spelling or remove it",
         "variants.yaml:6: services.engine.requirements: is missing;"
         " add it, such as requirements: app/requirements.in",
         "variants.yaml:8: services.engine.requirments: unknown key, expected one of source, requirements, command,"
@@ -154,7 +154,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("python",), "2.7", "is not a Python"),
     (("python",), 3.10, "is read as a number"),
     (("compression",), "smal", "did you mean small"),
-    (("platform",), "windows/amd64", "expected linux/amd64 or linux/arm64"),
+    (("platforms",), ["windows/amd64"], "expected linux/amd64 or linux/arm64"),
     (("base",), {}, "has neither debian nor image"),
     (("base",), {"debian": "bookworm", "image": "python"}, "has both debian and image"),
     (("base",), {"image": "python", "packages": ["x11"]}, "goes with debian only"),

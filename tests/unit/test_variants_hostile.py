@@ -20,7 +20,7 @@ from torchferry.yamlpos import MAX_CHARACTERS, MAX_SHOWN
 ENGINE = ("services", "engine")
 CLOSED: list[tuple[str | int, ...]] = [
     ("release", "name"), ("release", "version"), ("python",), ("base", "debian"), ("base", "packages", 0),
-    ("compression",), ("platform",), (*ENGINE, "source"), (*ENGINE, "requirements"), (*ENGINE, "health", "path"),
+    ("compression",), ("platforms", 0), (*ENGINE, "source"), (*ENGINE, "requirements"), (*ENGINE, "health", "path"),
     (*ENGINE, "health", "within"), (*ENGINE, "mounts", "/app/models"), (*ENGINE, "include", 0), (*ENGINE, "sdists", 0),
     (*ENGINE, "variants", "cu121", "torch"), (*ENGINE, "variants", "cu121", "index"),
     ("services", "web", "base", "image"),

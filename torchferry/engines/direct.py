@@ -69,7 +69,7 @@ class DirectEngine:
     def runner(self, built: BuiltImage, variant: Variant) -> Iterator[Runner | Unrunnable]:
         """A daemon that the image is loaded into, else a chroot; Unrunnable where there is neither."""
         image, store = self.take(built, variant), self._store(variant)
-        docker = _daemon()
+        docker = _daemon(variant)
         problem = chroot.unavailable(variant) if docker is None else None
         if docker is not None:
             with loaded(image, store, docker) as runner:
@@ -84,11 +84,13 @@ class DirectEngine:
         return BlobStore(folder=self.layout.blobs, compression=variant.compression)
 
 
-def _daemon() -> DockerEngine | None:
+def _daemon(variant: Variant) -> DockerEngine | None:
+    """A daemon that can run the image of a variant, if one answers."""
     try:
-        return DockerEngine.connect()
+        docker = DockerEngine.connect()
     except ToolMissing:
         return None
+    return docker if docker.architecture() == variant.architecture else None
 
 
 def _built(image: Image, recipe: str) -> BuiltImage:

@@ -51,6 +51,10 @@ class DockerEngine:
         place = Path(str(self.api.info().get("DockerRootDir", "")))
         return place if place.is_absolute() and place.exists() else None
 
+    def architecture(self) -> str:
+        """The machine of the daemon's host, as uname spells it."""
+        return str(self.api.info().get("Architecture", ""))
+
     def layer_db(self) -> LayerDb | None:
         """The daemon's own folder, if it is on this machine, ours to read, and of the one kind that is understood."""
         said = self.api.info()
