@@ -1,0 +1,54 @@
+"""What the file names of CUDA's libraries say: which library, which version, and who brings it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_STEM = (
+    r"cudart|cublas(?:Lt)?|nvblas|cudnn(?:_\w+)?|cufftw?|curand|cusolver(?:Mg)?|cusparse(?:Lt)?|nccl|nvrtc(?:-builtins)?"
+    r"|nvJitLink|nvToolsExt|cupti|cufile(?:_rdma)?|nvshmem\w*|cudss\w*|npp\w+|nvjpeg|nvfatbin|nvinfer\w*|nvonnxparser"
+    r"|cutensor\w*"
+)
+_NAME = re.compile(rf"lib({_STEM})(-[0-9a-f]{{8,}})?\.so(?:\.(\d+(?:\.\d+)*))?")
+_DRIVER = re.compile(r"lib(?:cuda|nvcuvid|nvoptix|nvidia-[\w-]+|cudadebugger)\.so(?:\.\d+)*")
+_FAMILIES = {"nvrtc-builtins": "nvrtc", "cufftw": "cufft", "cusolverMg": "cusolver"}
+
+OPTIONAL = re.compile(r"nvinfer\w*|nvonnxparser|nvshmem\w*|cufile\w*|cudss\w*")
+"""Families that a package tries and does without: TensorRT, GPUDirect and the like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaName:
+    """libcudnn_ops-463fd6d5.so.8.9.7 taken apart: stem cudnn_ops, family cudnn, version "8.9.7" ("" where unstated).
+
+    ``renamed`` tells a copy that auditwheel put into a wheel for that wheel alone: nobody else finds it by its name.
+    """
+
+    stem: str
+    family: str
+    version: str
+    renamed: bool
+
+    @property
+    def major(self) -> str:
+        return self.version.partition(".")[0]
+
+    @property
+    def is_optional(self) -> bool:
+        return OPTIONAL.fullmatch(self.family) is not None
+
+
+def parse(name: str) -> CudaName | None:
+    """A library's file name taken apart; None where it is none of CUDA's."""
+    found = _NAME.fullmatch(name)
+    if not found:
+        return None
+    stem = found[1]
+    family = "cudnn" if stem.startswith("cudnn_") else _FAMILIES.get(stem, stem)
+    return CudaName(stem=stem, family=family, version=found[3] or "", renamed=found[2] is not None)
+
+
+def is_driver(name: str) -> bool:
+    """Whether the server's driver brings this library, and the container toolkit puts it into the container."""
+    return _DRIVER.fullmatch(name) is not None
