@@ -67,11 +67,17 @@ def variants(_context, variant, service, file=None, json=False):
     report.variants(way, way.named(variant, service), as_json=json)
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@task(iterable=["variant", "service"], help={
+    **CHOICE, "json": "one JSON document on stdout",
+    "libraries": "fetch the wheels, and look whether their libraries fit together, the base, and compat.yaml",
+})
 @ferry
-def check(_context, variant, service, file=None, json=False):
+def check(_context, variant, service, file=None, json=False, libraries=False):
     """Refuse what cannot exist, before anything is downloaded."""
     way = road(file)
+    if libraries:
+        report.libraries(way.audit(way.select(variant, service)), as_json=json)
+        return
     report.check(way, way.named(variant, service), as_json=json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _STEM = (
@@ -13,6 +14,12 @@ _STEM = (
 _NAME = re.compile(rf"lib({_STEM})(-[0-9a-f]{{8,}})?\.so(?:\.(\d+(?:\.\d+)*))?")
 _DRIVER = re.compile(r"lib(?:cuda|nvcuvid|nvoptix|nvidia-[\w-]+|cudadebugger)\.so(?:\.\d+)*")
 _FAMILIES = {"nvrtc-builtins": "nvrtc", "cufftw": "cufft", "cusolverMg": "cusolver"}
+
+_WHEELS = {
+    "cudart": "cuda-runtime", "nvrtc": "cuda-nvrtc", "cupti": "cuda-cupti", "nvToolsExt": "nvtx", "cublasLt": "cublas",
+    "cusolverMg": "cusolver",
+}
+"""NVIDIA's wheels that are not called like what is in them."""
 
 OPTIONAL = re.compile(r"nvinfer\w*|nvonnxparser|nvshmem\w*|cufile\w*|cudss\w*")
 """Families that a package tries and does without: TensorRT, GPUDirect and the like."""
@@ -49,6 +56,22 @@ def parse(name: str) -> CudaName | None:
     return CudaName(stem=stem, family=family, version=found[3] or "", renamed=found[2] is not None)
 
 
+def wheel(name: CudaName) -> str:
+    """The NVIDIA wheel that brings a library, without the CUDA major at its end: nvidia-cusparselt."""
+    return f"nvidia-{_WHEELS.get(name.family, name.family).lower()}"
+
+
 def is_driver(name: str) -> bool:
     """Whether the server's driver brings this library, and the container toolkit puts it into the container."""
     return _DRIVER.fullmatch(name) is not None
+
+
+def folders(paths: Iterable[str]) -> tuple[str, ...]:
+    """The folders among these files that hold CUDA libraries under names by which others look for them, sorted."""
+    found = set()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        parsed = parse(name)
+        if parsed is not None and parsed.version and not parsed.renamed:
+            found.add(folder)
+    return tuple(sorted(found))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from elftools.common.exceptions import ELFError
@@ -20,6 +19,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
 from torchferry.elf_scan import Scanner
+from torchferry.library_facts import Elf
 from torchferry.wheel_reader import OpenZip
 from torchferry.zipdir import Entry
 
@@ -30,6 +30,9 @@ STRINGS_LIMIT = 64 << 20
 """libtorch_cuda.so of torch 2.1.2 has 10 MB of dynamic strings."""
 VERSIONS_LIMIT = 64 << 10
 
+_TEXTS = {"DT_NEEDED": "needed", "DT_SONAME": "soname", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
+"""Tags whose value is a text, and where pyelftools puts that."""
+
 _GLIBC = re.compile(r"GLIBC_(\d+)\.(\d+)(?:\.\d+)?")
 _RELR = "GLIBC_ABI_DT_RELR"
 """A version that glibc has from 2.36 on, without saying so in its name."""
@@ -39,33 +42,13 @@ class BadElf(Exception):
     """Why a file that begins like ELF cannot be read."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Elf:
-    """What a library or program says of itself.
-
-    ``search`` are the folders of RPATH or RUNPATH as written; ``inherits`` tells DT_RPATH, which also serves what the
-    file loads. ``glibc`` is the oldest that has all symbol versions it needs; ``opened`` are CUDA libraries that its
-    data names; ``code`` is its GPU code (sm_90, compute_90), ``flags`` torch's own list of that.
-    """
-
-    machine: str
-    soname: str | None = None
-    needed: tuple[str, ...] = ()
-    search: tuple[str, ...] = ()
-    inherits: bool = False
-    glibc: tuple[int, int] | None = None
-    opened: tuple[str, ...] = ()
-    code: tuple[str, ...] = ()
-    flags: str | None = None
-
-
 def is_elf(wheel: OpenZip, entry: Entry) -> bool:
     """Whether a file begins like ELF."""
     return entry.size >= 64 and not entry.is_folder and wheel.head(entry, 4) == b"\x7fELF"
 
 
 def read_elf(wheel: OpenZip, entry: Entry, *, with_flags: bool = False) -> Elf:
-    """Read one ELF file of a wheel. Raises BadElf for one that cannot be understood, IntegrityError for a damaged zip."""
+    """Read one ELF file of a wheel. Raises BadElf for one that is not understood, IntegrityError for a damaged zip."""
     try:
         return _Reading(wheel, entry, with_flags).elf()
     except (ELFError, ConstructError, AssertionError, ValueError, KeyError, UnicodeDecodeError) as error:
@@ -188,19 +171,21 @@ def _made(
     machine: str, dynamic: DynamicSegment, needs: frozenset[str], scanners: list[Scanner],
     strings: tuple[int, int] | None,
 ) -> Elf:
-    tags = list(dynamic.iter_tags())
-    runpath = [tag.runpath for tag in tags if tag["d_tag"] == "DT_RUNPATH"]
-    rpath = [tag.rpath for tag in tags if tag["d_tag"] == "DT_RPATH"]
+    texts: dict[str, list[str]] = {}
+    for tag in dynamic.iter_tags():
+        if tag["d_tag"] in _TEXTS:
+            texts.setdefault(tag["d_tag"], []).append(getattr(tag, _TEXTS[tag["d_tag"]]))
+    runpath, rpath = texts.get("DT_RUNPATH", []), texts.get("DT_RPATH", [])
     # The loader's own strings name every library that is needed, and old names of it: those were not opened by code.
     low, high = strings or (0, 0)
     opened = {name for one in scanners for place, name in one.names if not low <= place < high}
     flags = sorted((flags for one in scanners for flags in one.flags), key=len)
     return Elf(
         machine=machine,
-        soname=next((tag.soname for tag in tags if tag["d_tag"] == "DT_SONAME"), None),
-        needed=tuple(tag.needed for tag in tags if tag["d_tag"] == "DT_NEEDED"),
+        soname=next(iter(texts.get("DT_SONAME", [])), None),
+        needed=tuple(texts.get("DT_NEEDED", [])),
         search=tuple(folder for path in runpath or rpath for folder in path.split(":") if folder),
-        inherits=bool(rpath and not runpath),
+        is_runpath=bool(runpath),
         glibc=_glibc(needs),
         opened=tuple(sorted(opened)),
         code=tuple(sorted({code for one in scanners for code in one.code})),

@@ -12,7 +12,7 @@ import struct
 MAGIC = struct.pack("<I", 0xBA55ED50)
 _FATBIN = struct.Struct("<IHHQ")
 _ENTRY = struct.Struct("<2HIQ2I2HI")
-"""Kind, version, length of this header, length of what follows; compressed length, unknown; minor, major; capability."""
+"""Kind, version, length of this header, length of what follows, compressed length, unknown, version, capability."""
 
 PTX, CUBIN = 1, 2
 _KINDS = {PTX: "compute_", CUBIN: "sm_"}
@@ -89,6 +89,9 @@ class Scanner:
 
     def _step(self, data: bytes, base: int, entry: int) -> int:
         """Note one entry of a fat binary; where the next one begins."""
+        kind: int
+        header: int
+        size: int
         kind, _, header, size, _, _, _, _, capability = _ENTRY.unpack_from(data, entry - base)
         if kind not in _KINDS or header < _ENTRY.size or not 10 <= capability < 1000:
             return self._fat_end  # another form than is known: what is behind the fat binary still counts

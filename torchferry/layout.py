@@ -83,6 +83,14 @@ class Layout:
     def smoke_result(self, variant: Variant) -> Path:
         return self.build / "smoke" / f"{variant.label}.json"
 
+    def wheel_facts(self, sha256: str) -> Path:
+        """What the libraries of a wheel say, remembered by its hash."""
+        return self.build / "audit" / f"{sha256}.json"
+
+    def base_names(self, sha256: str) -> Path:
+        """The libraries of a base, remembered by the hash of its tar."""
+        return self.build / "audit" / f"base-{sha256}.json"
+
     def image_record(self, variant: Variant, engine: str) -> Path:
         """Which image of the blob store an engine's image is."""
         return self.build / "images" / f"{variant.label}.{engine}.json"

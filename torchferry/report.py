@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchferry import console
+from torchferry import console, findings
 from torchferry.compat import refuse
+from torchferry.findings import Finding
 from torchferry.layout import MANIFEST
 from torchferry.model import Bundle, Variant
 
@@ -51,6 +53,19 @@ def check(road: Road, chosen: Sequence[Variant], *, as_json: bool) -> None:
             console.show(f"{variant.label}: {_exists(road, variant)}")
     wrong = [one for problems in found.values() for one in problems]
     refuse(wrong)
+
+
+def libraries(found: Mapping[str, Sequence[Finding]], *, as_json: bool) -> None:
+    """Every finding of every audit; IntegrityError when one is an error."""
+    if as_json:
+        console.show_json({label: [dataclasses.asdict(one) for one in rows] for label, rows in found.items()})
+    else:
+        for label, rows in found.items():
+            wrong = len(findings.errors(rows))
+            console.show(f"{label}: {wrong} errors, {len(rows) - wrong} warnings")
+            for one in rows:
+                console.show(f"  {one.severity:7}  {one.text}\n           cure: {one.cure}")
+    findings.refuse(found)
 
 
 def shipped(road: Road, bundle: Bundle, *, as_json: bool) -> None:
