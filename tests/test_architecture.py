@@ -27,6 +27,7 @@ WORDS = {"errors", "model", "layout"}
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "lockfile", "render", "dockerfile",
     "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
+    "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
 }
 
 PURE_MAY_IMPORT = {
@@ -84,10 +85,11 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "packaging": dict.fromkeys(
         (
             "compat", "compat_table", "grammar", "index", "lockfile", "model", "purewheel", "sdist", "smoke",
-            "smoke_static", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
+            "smoke_static", "wheel_facts", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),
+    "elftools": {"elf_file": "reads the dynamic sections of libraries in wheels"},
     "_typeshed": {"remote": "a type, for mypy only"},
     "socket": {}, "urllib.request": {}, "http": {},
     "fcntl": {"blobs": "locks a blob", "download": "locks a download"},

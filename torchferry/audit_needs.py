@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from torchferry import cuda_names
 from torchferry.cuda_names import CudaName
@@ -46,8 +47,8 @@ def judge_needs(libraries: LibrarySet, machine: str, *, cuda: str | None, base_i
                  for one in _demands(libraries, facts, library, cuda=cuda)]
         for state in ("major", "absent", "path", "order", "system"):
             group = [one for one in found if one.state == state]
-            for severity in (ERROR, WARNING):
-                same = [one for one in group if _severity(one, cuda) == severity]
+            for severity, needed in product((ERROR, WARNING), (True, False)):
+                same = [one for one in group if (_severity(one, cuda), one.needed) == (severity, needed)]
                 if same:
                     yield _finding(same, severity, libraries, base_is_known=base_is_known)
 
@@ -129,7 +130,7 @@ def _finding(group: list[Demand], severity: str, libraries: LibrarySet, *, base_
     names = listed(one.name for one in group)
     others = sorted({one.library.path for one in group} - {first.library.path})
     beside = f" (and {len(others)} other files)" if len(others) > 1 else f" (and {others[0]})" if others else ""
-    needs = "needs" if all(one.needed for one in group) else "opens by name"
+    needs = "needs" if first.needed else "opens by name"
     cause, cure = _said(first, libraries, group, base_is_known=base_is_known)
     return Finding(
         severity=severity, wheel=first.wheel.label, file=f"{first.library.path}{beside}",

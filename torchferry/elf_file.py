@@ -199,10 +199,10 @@ def _versions(elf: ELFFile, at: int, count: int, strings: int) -> Iterator[str]:
         elf.stream.seek(strings + offset)
         return elf.stream.read(256).partition(b"\0")[0].decode("utf-8")
 
-    for _ in range(min(count, 1000)):
+    for _ in range(min(count, 100)):
         need = struct_parse(elf.structs.Elf_Verneed, elf.stream, at)
         one = at + need["vn_aux"]
-        for _ in range(min(need["vn_cnt"], 1000)):
+        for _ in range(min(need["vn_cnt"], 500)):
             version = struct_parse(elf.structs.Elf_Vernaux, elf.stream, one)
             yield text(version["vna_name"])
             one += version["vna_next"]

@@ -17,6 +17,9 @@ from torchferry.library_facts import Library, WheelFacts
 _TORCH_STARTS = re.compile(r"torch/(?:_C\.[^/]*\.so|lib/libtorch_(?:global_deps|python)\.so)")
 
 
+_SITE = re.compile(r"^\.\./\.\./\.\./lib/python3\.\d+/site-packages/")
+
+
 class LibrarySet:
     """The libraries of some wheels beside each other.
 
@@ -79,7 +82,7 @@ class LibrarySet:
         # DT_RPATH serves all that a file loads; DT_RUNPATH only its own needs, and puts an end to what was inherited.
         more = () if library.elf.is_runpath else inherited
         for folder in (*_folders(library), *more, *self._path):
-            place = posixpath.normpath(posixpath.join(folder, name))
+            place = _below_site(posixpath.join(folder, name))
             if place in self._files:
                 return place
         return None
@@ -89,6 +92,11 @@ def _folders(library: Library) -> Iterable[str]:
     """The folders that a file names itself, below site-packages; those of the base and of other machines left out."""
     own = posixpath.dirname(library.path)
     for folder in library.elf.search:
-        relative = re.sub(r"^\$(?:ORIGIN|\{ORIGIN\})", own or ".", folder)
+        relative = re.sub(r"^\$(?:ORIGIN|\{ORIGIN\})(?=/|$)", own or ".", folder)
         if relative != folder and "$" not in relative:
-            yield posixpath.normpath(relative)
+            yield relative
+
+
+def _below_site(path: str) -> str:
+    """A path in its shortest spelling, as wheels' files have it; programs in bin/ name site-packages in full."""
+    return _SITE.sub("", posixpath.normpath(path))

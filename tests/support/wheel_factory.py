@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
-from support.elf_factory import make_elf
 
+from support.elf_factory import make_elf
 from torchferry.model import Wheel
 
 EPOCH = (2020, 1, 1, 0, 0, 0)

@@ -93,7 +93,7 @@ def test_only_elf_files_are_taken_for_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("break_it", [
-    lambda data: data[:200], lambda data: b"\x7fELF stand-in" + bytes(100), lambda data: data[:4] + b"\xff" * 300,
+    lambda data: data[:200], lambda _: b"\x7fELF stand-in" + bytes(100), lambda data: data[:4] + b"\xff" * 300,
     lambda data: data[:-30],
 ], ids=["cut", "text", "noise", "strings cut"])
 def test_what_cannot_be_understood_is_refused_by_one_error(tmp_path: Path, break_it: Callable[[bytes], bytes]) -> None:
