@@ -21,11 +21,11 @@ from torchferry.dockerfile import Instruction
 from torchferry.errors import BuildError, ConfigError
 from torchferry.image_config import ImageConfig
 from torchferry.inside import prepare
-from torchferry.model import VENV, Image, Layer, Recipe, WheelSet
+from torchferry.model import VENV, Image, Layer, Recipe, WheelSet, fingerprint
 from torchferry.render import INSTALL, PREPARE, VENV_COMMAND
 from torchferry.small_layer import Entry, file, folder, link, with_parents
 from torchferry.wheel_layer import wheel_layers
-from torchferry.wheel_layout import Venv
+from torchferry.wheel_layout import UV, Venv
 
 CURE = "build it with the docker engine: inv build --engine docker"
 _SPAN = re.compile(r"([0-9]+)(ms|s|m|h)")
@@ -134,7 +134,15 @@ def _refused(instruction: Instruction, why: str) -> BuildError:
 
 def _make_venv(work: _Build, instruction: Instruction) -> None:
     python = work.base.tree.python(instruction.operands[-2], work.base.config.env.get("PATH", ""))
+    modes = work.base.tree.folder_modes([str(VENV).lstrip("/")])
+    key = fingerprint(["venv", UV, python.path, python.version, sorted(modes.items())])
+    known = work.store.recall(key)
+    if known is not None and work.store.has(known[0].diff_id):
+        work.layers += known
+        work.config = work.config.done("RUN uv venv", layer=True)
+        return
     work.add(venv_tree.venv_entries(work.wheels.lock, python), "RUN uv venv")
+    work.store.remember(key, work.layers[-1:])
 
 
 def _install(work: _Build, instruction: Instruction) -> None:
