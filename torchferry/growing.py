@@ -34,6 +34,7 @@ class Growing:
             self._condition.wait_for(lambda: self._size > self._at or self._ended)
             if self._error is not None:
                 raise self._error
-            data = self._source.read(min(count, self._size - self._at))
-            self._at += len(data)
-            return data
+            there = self._size - self._at
+        data = self._source.read(min(count, there))
+        self._at += len(data)
+        return data
