@@ -141,6 +141,10 @@ class BaseTree:
         before = self.nodes.get(path)
         if before is not None and not (entry.isdir() and before.kind == tarfile.DIRTYPE):
             self._remove(path)
+        above = posixpath.dirname(path)
+        while above and above not in self.nodes:  # a layer need not name the folders above
+            self.nodes[above] = Node(kind=tarfile.DIRTYPE, mode=0o755, uid=0, gid=0)
+            above = posixpath.dirname(above)
         self.nodes[path] = Node(
             kind=entry.type, mode=entry.mode & 0o7777, uid=entry.uid, gid=entry.gid, target=entry.linkname)
         if entry.isreg() and path in USER_TABLES:
