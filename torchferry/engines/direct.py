@@ -78,7 +78,7 @@ class DirectEngine:
             with loaded(image, store, docker) as runner:
                 yield runner
         elif problem is None:
-            with chroot.unpacked(image, store, self.layout.build / "smoke") as unpacked:
+            with chroot.unpacked(image, store, self.layout.smoke) as unpacked:
                 yield unpacked
         else:
             yield Unrunnable(look=lambda lock: smoke_static.look(variant, lock, image, store, problem))
