@@ -22,7 +22,7 @@ class Freed:
 
 
 def clean(project: Project, layout: Layout, *, wheels: bool) -> tuple[Freed, ...]:
-    """Remove what was built and this release; ``wheels`` also what was downloaded. Locks and all that is not ours stay."""
+    """Remove what was built and this release; ``wheels`` also what was downloaded. Locks and what is not ours stay."""
     places = [*_built(project, layout), *_released(project, layout)]
     if wheels:
         places += _fetched(project, layout)
