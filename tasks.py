@@ -14,7 +14,7 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from torchferry import console, host, provision, report  # noqa: E402
+from torchferry import cleaning, console, host, provision, report  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry.errors import FerryError  # noqa: E402
 from torchferry.layout import VARIANTS_FILE  # noqa: E402
@@ -56,7 +56,7 @@ def setup(_context, engine=None, file=None):
     """Install what the chosen engine and base need, or say what to install; start Docker where nothing does."""
     way = road(file, engine)
     bases = [variant.service.base for variant in way.project.variants]
-    provision.setup(host.this_host(), engine=way.engine, bases=bases, logs=way.layout.build / "logs")
+    provision.setup(host.this_host(), engine=way.engine, bases=bases, logs=way.layout.logs)
 
 
 @task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
@@ -159,14 +159,15 @@ def bundle(_context, variant, service, file=None, engine=None, json=False):
 @task(help={"file": CHOICE["file"], "wheels": "also the downloaded wheels", "images": "also the images in Docker"})
 @ferry
 def clean(_context, file=None, wheels=False, images=False):
-    """Remove what torchferry made: build/ and this release in dist/; locks stay."""
+    """Remove what torchferry made in build/ and this release in dist/; locks stay, and all that is yours."""
     way = road(file)
-    report.cleaned(way.clean(wheels=wheels, images=images))
+    freed = cleaning.clean(way.project, way.layout, wheels=wheels)
+    report.cleaned(freed, way.remove_images() if images else ())
 
 
 @task(help={
     "only": "one folder or file of tests", "workers": "how many at once",
-    "real": "the tests of the archive that `inv bundle --variant cu121` makes",
+    "real": "the tests with real wheels, after `inv package --engine docker` and `inv bundle` of cu121",
 })
 @ferry
 def test(context, only="tests", workers="2", real=False):

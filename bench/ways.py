@@ -146,8 +146,11 @@ class DirectWay:
         archive = scene.layout.archive(scene.variant)
         whole = scene.timed(figures.WHOLE, *inv(scene, "package", "direct"))
         unchanged = scene.timed(figures.UNCHANGED, *inv(scene, "package", "direct"))
-        copied = scene.timed(figures.COPY, "cp", archive, scene.layout.root / "copy")
-        (scene.layout.root / "copy").unlink()
+        copy = scene.layout.root / "copy"
+        copied = scene.timed(figures.COPY, "cp", archive, copy)
+        copy.unlink()
+        synced = scene.timed(figures.COPY_SYNCED, "dd", f"if={archive}", f"of={copy}", "bs=4M", "conv=fsync")
+        copy.unlink()
         source = next((scene.layout.root / scene.variant.service.source).rglob("*.py"))
         with source.open("a", encoding="utf-8") as code:
             code.write("# changed\n")
@@ -155,7 +158,7 @@ class DirectWay:
         (row,) = json.loads(scene.layout.manifest(scene.variant.release).read_text(encoding="utf-8"))["images"]
         return Measured(
             way=self.name, image_bytes=row["size"], archive_bytes=archive.stat().st_size,
-            steps=(whole, unchanged, copied, changed),
+            steps=(whole, unchanged, copied, synced, changed),
         )
 
 

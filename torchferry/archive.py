@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +19,7 @@ from typing import BinaryIO
 from torchferry import files, hybrid, members, tarstream
 from torchferry.blobs import Blob, BlobStore, full_disk_at
 from torchferry.errors import ConfigError, IntegrityError
+from torchferry.growing import Growing
 from torchferry.hybrid import DOCKER_MANIFEST, JSON_LIMIT, blob_name
 from torchferry.members import MemberReader, Readable
 from torchferry.model import Archive, Image, Layer
@@ -46,26 +47,46 @@ def write_archive(
     pieces = list(_pieces(image, store))
     files.require_space(target.parent, packed_size(image, store), what=target.name)
     proven = {piece.layer.diff_id: piece for piece in pieces if isinstance(piece, Blob)}
-    with full_disk_at(target.parent), files.whole_file(target) as sink:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                sink.write(piece)
-                passed(len(piece))
-            else:
-                _copy(piece, sink, passed)
-        sink.flush()
+    with full_disk_at(target.parent), files.whole_file(target) as sink, Path(sink.name).open("rb") as written:
+        # What was written is verified while the rest is written: one core copies, one hashes.
+        growing = Growing(written)
         with ThreadPoolExecutor(1) as pool:
-            syncing = pool.submit(os.fsync, sink.fileno())
+            writing = pool.submit(_write, pieces, sink, growing, passed)
             try:
-                made = _verify(Path(sink.name), proven=proven, passed=passed)
+                made = _verify(growing, what=str(sink.name), proven=proven, passed=passed)
             except IntegrityError:
+                writing.cancel()
+                growing.given_up = True
+                writing.result()
                 for diff_id in proven:
                     store.verify(diff_id)
                 raise
-            syncing.result()
+            writing.result()
         if made.image != replace(image, name=parse_reference(image.name).familiar):
             raise IntegrityError(f"{target}: another image came out than went in", cure="this is a bug: report it")
     return replace(made, path=target, image=image)
+
+
+def _write(
+    pieces: list[bytes | Blob], sink: BinaryIO, growing: Growing, passed: Callable[[int], object],
+) -> None:
+    """Write the pieces and bring them to the disk, telling ``growing`` how far it is."""
+    try:
+        for piece in pieces:
+            if growing.given_up:
+                break
+            if isinstance(piece, bytes):
+                sink.write(piece)
+                sink.flush()
+                passed(len(piece))
+                growing.grown(sink.tell())
+            else:
+                _copy(piece, sink, growing, passed)
+        growing.ended()
+        os.fsync(sink.fileno())
+    except BaseException as error:
+        growing.ended(error)
+        raise
 
 
 def stream(
@@ -88,7 +109,8 @@ def verify_archive(path: Path, *, passed: Callable[[int], object] = files.ignore
 
     Raises IntegrityError unless it is, byte for byte of its tar, the complete archive of the image it holds.
     """
-    return _verify(path, proven={}, passed=passed)
+    with path.open("rb") as source:
+        return replace(_verify(source, what=str(path), proven={}, passed=passed), path=path)
 
 
 def _pieces(image: Image, store: BlobStore) -> Iterator[bytes | Blob]:
@@ -118,8 +140,7 @@ def _compressed(plain: bytes, store: BlobStore) -> bytes:
     return b"".join(members.member(block, store.compression) for block in cut)
 
 
-def _copy(blob: Blob, sink: BinaryIO, passed: Callable[[int], object]) -> None:
-    sink.flush()
+def _copy(blob: Blob, sink: BinaryIO, growing: Growing, passed: Callable[[int], object]) -> None:
     with blob.path.open("rb") as source:
         left = blob.gz_size
         while left:
@@ -128,6 +149,7 @@ def _copy(blob: Blob, sink: BinaryIO, passed: Callable[[int], object]) -> None:
                 raise IntegrityError(f"{blob.path}: it became shorter while it was read", cure=CURE)
             left -= count
             passed(count)
+            growing.grown(os.lseek(sink.fileno(), 0, os.SEEK_CUR))
     sink.seek(0, os.SEEK_END)
 
 
@@ -149,9 +171,8 @@ def _transfer(source: int, sink: int, count: int) -> int:
 class _Raw:
     """An archive's file, hashed and counted while it is read."""
 
-    def __init__(self, source: Readable, pool: Executor, passed: Callable[[int], object]) -> None:
+    def __init__(self, source: Readable, passed: Callable[[int], object]) -> None:
         self._source = source
-        self._pool = pool
         self._passed = passed
         self.digest = hashlib.sha256()
         self.size = 0
@@ -162,31 +183,36 @@ class _Raw:
         self._count(data)
         return data
 
-    def region(self, size: int) -> str:
-        """The hex SHA-256 of the next ``size`` bytes, or of fewer where the file ends."""
-        own = hashlib.sha256()
+    def region(self, size: int) -> int:
+        """The CRC-32 of the next ``size`` bytes, or of fewer where the file ends."""
+        found = 0
         while size and (data := self._source.read(min(size, _REGION))):
-            whole = self._pool.submit(self.digest.update, data)
-            own.update(data)
-            whole.result()
+            self.digest.update(data)
+            found = members.crc32(data, found)
             self._count(data)
             size -= len(data)
-        return own.hexdigest()
+        return found
 
     def _count(self, data: bytes) -> None:
         self.size += len(data)
         self._passed(len(data))
 
 
-def _verify(path: Path, *, proven: Mapping[str, Blob], passed: Callable[[int], object]) -> Archive:
-    """Check an archive; layers that are ``proven`` need only be the same compressed bytes, others are inflated."""
+def _verify(
+    source: Readable, *, what: str, proven: Mapping[str, Blob], passed: Callable[[int], object],
+) -> Archive:
+    """Check an archive; layers that are ``proven`` need only be the same compressed bytes, others are inflated.
+
+    Whether they are the same is asked of their CRC-32: against damage it is as good as a SHA-256, and the SHA-256 of
+    the whole file, which the manifest states, is taken from the same bytes.
+    """
     threads = members.cores()
-    with path.open("rb") as source, ThreadPoolExecutor(threads) as pool:
-        raw = _Raw(source, pool, passed)
+    with ThreadPoolExecutor(threads) as pool:
+        raw = _Raw(source, passed)
         # Reading ahead would run into the members of a layer that is compared, not inflated.
         ahead = 1 if proven else 2 * threads
-        inflated = MemberReader(raw, what=str(path), cure=CURE, pool=pool, ahead=ahead)
-        tar = TarStream(inflated.read, what=str(path), cure=CURE)
+        inflated = MemberReader(raw, what=what, cure=CURE, pool=pool, ahead=ahead)
+        tar = TarStream(inflated.read, what=what, cure=CURE)
         documents: dict[str, bytes] = {}
         layers: list[Layer] = []
         for entry in tar:
@@ -196,13 +222,13 @@ def _verify(path: Path, *, proven: Mapping[str, Blob], passed: Callable[[int], o
                 documents[entry.name] = _document(tar, entry)
             elif (blob := proven.get(_digest(entry))) and entry.size == blob.layer.size and inflated.between_members:
                 tar.body_read_elsewhere()
-                layers.append(_checked(tar, entry, raw.region(blob.gz_size) == blob.gz_sha256))
+                layers.append(_checked(tar, entry, raw.region(blob.gz_size) == blob.gz_crc32))
             else:
                 layers.append(_checked(tar, entry, _sha256(tar) == _digest(entry)))
         if tar.trailer != len(tarstream.END):
             raise tar.refused("bytes after its end")
     image = _image(documents, tuple(layers), tar)
-    return Archive(path=path, size=raw.size, sha256=raw.digest.hexdigest(), image=image)
+    return Archive(path=Path(what), size=raw.size, sha256=raw.digest.hexdigest(), image=image)
 
 
 def _digest(entry: Entry) -> str:

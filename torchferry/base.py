@@ -85,7 +85,7 @@ def _make(base: Base, layout: Layout, architecture: str) -> DebianBase:
         with console.progress(f"base {base.debian} (mmdebstrap)") as step:
             done = proc.run(
                 _command(base, architecture, fresh, listing), env={"SOURCE_DATE_EPOCH": EPOCH},
-                log=layout.build / "logs" / f"base.{tar.stem}.log",
+                log=layout.logs / f"base.{tar.stem}.log",
             )
             if not done.ok:
                 raise BuildError(

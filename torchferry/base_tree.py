@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from torchferry.errors import BuildError
 from torchferry.image_config import DEFAULT_PATH
@@ -47,6 +47,25 @@ class BaseTree:
     nodes: dict[str, Node] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, from which `from_json` makes an equal tree."""
+        return {
+            "nodes": {path: [node.kind.decode("ascii"), node.mode, node.uid, node.gid, node.target]
+                      for path, node in self.nodes.items()},
+            "contents": {path: data.decode("utf-8", "surrogateescape") for path, data in self.contents.items()},
+            "versions": self.versions,
+        }
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> BaseTree:
+        """The tree of such data; raises KeyError, TypeError or ValueError for other data."""
+        return cls(
+            nodes={path: Node(kind=kind.encode("ascii"), mode=mode, uid=uid, gid=gid, target=target)
+                   for path, (kind, mode, uid, gid, target) in said["nodes"].items()},
+            contents={path: text.encode("utf-8", "surrogateescape") for path, text in said["contents"].items()},
+            versions=dict(said["versions"]),
+        )
 
     def mode(self, path: str) -> int | None:
         """The permission bits of a folder; None where nothing is there. Raises BuildError for anything else.
@@ -122,6 +141,10 @@ class BaseTree:
         before = self.nodes.get(path)
         if before is not None and not (entry.isdir() and before.kind == tarfile.DIRTYPE):
             self._remove(path)
+        above = posixpath.dirname(path)
+        while above and above not in self.nodes:  # a layer need not name the folders above
+            self.nodes[above] = Node(kind=tarfile.DIRTYPE, mode=0o755, uid=0, gid=0)
+            above = posixpath.dirname(above)
         self.nodes[path] = Node(
             kind=entry.type, mode=entry.mode & 0o7777, uid=entry.uid, gid=entry.gid, target=entry.linkname)
         if entry.isreg() and path in USER_TABLES:

@@ -30,18 +30,40 @@ from torchferry.errors import DiskFull, IntegrityError
 from torchferry.members import MemberReader, Readable
 from torchferry.model import Image, Layer, fingerprint
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 _serial = itertools.count()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blob:
-    """A stored layer: its file, and bytes and hex SHA-256 of that file as proven when it was made."""
+    """A stored layer: its file, and bytes, hex SHA-256 and CRC-32 of that file as proven when it was made."""
 
     layer: Layer
     path: Path
     gz_size: int
     gz_sha256: str
+    gz_crc32: int
+
+
+class _Packed:
+    """A layer's file while it is written: what passes is hashed and counted."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self._sha256 = hashlib.sha256()
+        self._crc32 = 0
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._sha256.update(data)
+        self._crc32 = members.crc32(data, self._crc32)
+        self._size += len(data)
+        self._sink.write(data)
+
+    def blob(self, layer: Layer, path: Path) -> Blob:
+        """The file as it is now."""
+        return Blob(
+            layer=layer, path=path, gz_size=self._size, gz_sha256=self._sha256.hexdigest(), gz_crc32=self._crc32)
 
 
 @contextmanager
@@ -90,7 +112,7 @@ class BlobStore:
             found = json.loads(path.with_suffix(".json").read_bytes())
             blob = Blob(
                 layer=Layer(diff_id=diff_id, size=found["size"]),
-                path=path, gz_size=found["gz_size"], gz_sha256=found["gz_sha256"],
+                path=path, gz_size=found["gz_size"], gz_sha256=found["gz_sha256"], gz_crc32=found["gz_crc32"],
             )
             valid = found == _record(blob) and path.stat().st_size == blob.gz_size
         except (OSError, ValueError, TypeError, KeyError):
@@ -104,7 +126,7 @@ class BlobStore:
 
         Raises IntegrityError when its SHA-256 is not ``expected``; then, and when the stream raises, nothing is kept.
         """
-        plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+        plain, size = hashlib.sha256(), 0
 
         def blocks() -> Iterator[bytes]:
             nonlocal size
@@ -115,9 +137,9 @@ class BlobStore:
                 yield block
 
         with full_disk_at(self.shelf), self._incoming() as sink:
+            packed = _Packed(sink)
             for member in members.compress(blocks(), self.compression, threads=self.threads):
-                packed.update(member)
-                sink.write(member)
+                packed.write(member)
             sink.flush()
             layer = Layer(diff_id=plain.hexdigest(), size=size)
             if expected not in (None, layer.diff_id):
@@ -125,9 +147,7 @@ class BlobStore:
                     f"layer {expected}: its {size} bytes have the SHA-256 {layer.diff_id}",
                     cure="save the image again; if it stays so, the Docker store is damaged: build the image again",
                 )
-            self._publish(Path(sink.name), Blob(
-                layer=layer, path=self._path(layer.diff_id), gz_size=sink.tell(), gz_sha256=packed.hexdigest(),
-            ))
+            self._publish(Path(sink.name), packed.blob(layer, self._path(layer.diff_id)))
         return layer
 
     def add_packed(self, pack: Callable[[Callable[[bytes], object]], Layer], *, expected: str | None = None) -> Layer:
@@ -135,23 +155,16 @@ class BlobStore:
 
         Raises IntegrityError when that is not the layer ``expected``; then, and when ``pack`` raises, nothing is kept.
         """
-        packed = hashlib.sha256()
-
-        def write(data: bytes) -> None:
-            packed.update(data)
-            sink.write(data)
-
         with full_disk_at(self.shelf), self._incoming() as sink:
-            layer = pack(write)
+            packed = _Packed(sink)
+            layer = pack(packed.write)
             if expected not in (None, layer.diff_id):
                 raise IntegrityError(
                     f"layer {expected}: made again, it came out as {layer.diff_id}",
                     cure="test this machine's memory; if it stays so, this is a bug: report it",
                 )
             sink.flush()
-            self._publish(Path(sink.name), Blob(
-                layer=layer, path=self._path(layer.diff_id), gz_size=sink.tell(), gz_sha256=packed.hexdigest(),
-            ))
+            self._publish(Path(sink.name), packed.blob(layer, self._path(layer.diff_id)))
         return layer
 
     def remember(self, key: str, layers: Sequence[Layer]) -> None:
@@ -276,6 +289,7 @@ def _record(blob: Blob) -> dict[str, Any]:
         "size": blob.layer.size,
         "gz_size": blob.gz_size,
         "gz_sha256": blob.gz_sha256,
+        "gz_crc32": blob.gz_crc32,
     }
     return proven | {"check": fingerprint(proven)}
 

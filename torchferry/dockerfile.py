@@ -17,6 +17,9 @@ INSTRUCTIONS = frozenset(
     ["FROM", "ARG", "ENV", "LABEL", "WORKDIR", "COPY", "USER", "EXPOSE", "VOLUME", "HEALTHCHECK", "CMD", "ENTRYPOINT",
      "SHELL", "RUN"]
 )
+_EXEC = frozenset({"RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK", "SHELL"})
+"""Instructions whose words no builder expands."""
+
 _FLAG = re.compile(r"--[a-z-]+=\S+\s*")
 _PAIR = re.compile(r'([A-Za-z_][\w.\-]*)="((?:[^"\\]|\\.)*)"\Z')
 _ESCAPED = re.compile(r"\\(.)")
@@ -95,6 +98,11 @@ def _flags(rest: str) -> tuple[tuple[str, ...], str]:
 
 
 def _operands(name: str, rest: str, line: int) -> tuple[str, ...]:
+    if name not in _EXEC and re.search(r"(?<!\\)(?:\\\\)*\$", rest):
+        raise ConfigError(
+            f"Dockerfile:{line}: {name}: a variable is expanded there, which only docker build does",
+            cure="write its value, or a backslash before the dollar",
+        )
     if name in ("ENV", "LABEL"):
         pair = _PAIR.match(rest)
         if not pair:
@@ -110,6 +118,6 @@ def _operands(name: str, rest: str, line: int) -> tuple[str, ...]:
         except ValueError as error:
             raise ConfigError(f"Dockerfile:{line}: {name}: {error}", cure="write the words as a JSON array") from error
         return tuple(words)
-    if name in ("RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK", "SHELL"):
+    if name in _EXEC:
         raise ConfigError(f"Dockerfile:{line}: {name} in shell form", cure="write the words as a JSON array")
     return tuple(rest.split())

@@ -42,6 +42,27 @@ class Layout:
         """What is known of bases and archives, so that they are not read again; a release holds nothing unlisted."""
         return self.build / VERIFIED
 
+    @property
+    def bases(self) -> Path:
+        return self.build / "base"
+
+    @property
+    def logs(self) -> Path:
+        return self.build / "logs"
+
+    @property
+    def smoke(self) -> Path:
+        return self.build / "smoke"
+
+    @property
+    def images(self) -> Path:
+        return self.build / "images"
+
+    @property
+    def audits(self) -> Path:
+        """What is remembered of libraries, by the hash of the wheel or base in which they lie."""
+        return self.build / "audit"
+
     def lock(self, variant: Variant) -> Path:
         return self.wheels / f"pylock.{variant.label}.toml"
 
@@ -71,29 +92,29 @@ class Layout:
         return self.wheels / f"base.{self.base_name(base, architecture)}.toml"
 
     def base_tar(self, base: Base, architecture: str) -> Path:
-        return self.build / "base" / f"{self.base_name(base, architecture)}.tar"
+        return self.bases / f"{self.base_name(base, architecture)}.tar"
 
     def context(self, variant: Variant) -> Path:
         """The rendered Dockerfile and its build context."""
         return self.build / variant.label
 
     def build_log(self, variant: Variant) -> Path:
-        return self.build / "logs" / f"{variant.label}.build.log"
+        return self.logs / f"{variant.label}.build.log"
 
     def smoke_result(self, variant: Variant) -> Path:
-        return self.build / "smoke" / f"{variant.label}.json"
+        return self.smoke / f"{variant.label}.json"
 
     def wheel_facts(self, sha256: str) -> Path:
         """What the libraries of a wheel say, remembered by its hash."""
-        return self.build / "audit" / f"{sha256}.json"
+        return self.audits / f"{sha256}.json"
 
     def base_names(self, sha256: str) -> Path:
         """The libraries of a base, remembered by the hash of its tar."""
-        return self.build / "audit" / f"base-{sha256}.json"
+        return self.audits / f"base-{sha256}.json"
 
     def image_record(self, variant: Variant, engine: str) -> Path:
         """Which image of the blob store an engine's image is."""
-        return self.build / "images" / f"{variant.label}.{engine}.json"
+        return self.images / f"{variant.label}.{engine}.json"
 
     @property
     def blobs(self) -> Path:

@@ -117,6 +117,11 @@ def inflate(data: bytes) -> bytes:
     return block
 
 
+def crc32(data: bytes, before: int = 0) -> int:
+    """The CRC-32 of bytes, going on from that of what came before them."""
+    return isal_zlib.crc32(data, before)
+
+
 def compress(blocks: Iterable[bytes], compression: str, *, threads: int) -> Iterator[bytes]:
     """The members of blocks, in their order; the same bytes whatever the number of threads."""
     with ThreadPoolExecutor(threads) as pool:

@@ -275,17 +275,10 @@ class Road:
             return f"{wanted.image.split('@')[0]}@{lock.base_digest}"
         return self.debian(variant).reference
 
-    def clean(self, *, wheels: bool, images: bool) -> tuple[tuple[str, int], ...]:
-        """Remove what torchferry made, and nothing else; returns each place with the bytes it held."""
-        places = [self.layout.build, self.layout.release(self.project.release)]
-        if wheels:
-            places += sorted({self.layout.wheel_folder(variant) for variant in self.project.variants})
-            places += [self.layout.tools_folder, self.layout.sdists_folder]
-        freed = [(str(place), files.remove_tree(place)) for place in places if place.exists()]
-        if images:
-            names = [variant.image_name for variant in self.project.variants]
-            freed += [(name, self.engines.docker.remove(name)) for name in names]
-        return tuple(freed)
+    def remove_images(self) -> tuple[tuple[str, int], ...]:
+        """Remove this project's images from the daemon; each name with the bytes that it showed."""
+        names = [variant.image_name for variant in self.project.variants]
+        return tuple((name, self.engines.docker.remove(name)) for name in names)
 
 
 def _refuse_unknown(flag: str, wanted: tuple[str, ...], have: set[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torchferry import console, findings
+from torchferry.cleaning import Freed
 from torchferry.compat import refuse
 from torchferry.findings import Finding
 from torchferry.layout import MANIFEST
@@ -83,9 +84,10 @@ def shipped(road: Road, bundle: Bundle, *, as_json: bool) -> None:
     console.show("\n".join(f"  {line}" for line in lines))
 
 
-def cleaned(freed: Sequence[tuple[str, int]]) -> None:
+def cleaned(freed: Sequence[Freed], images: Sequence[tuple[str, int]]) -> None:
     """What was removed."""
-    rows = [[place, console.size(size)] for place, size in freed]
+    rows = [[one.place, console.size(one.size)] for one in freed]
+    rows += [[name, console.size(size)] for name, size in images if size]
     console.show(console.table(rows, header=["removed", "freed"]) if rows else "nothing to remove")
 
 

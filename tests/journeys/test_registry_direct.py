@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.metadata
 import io
 import json
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from support.image_tree import image_tree
 from support.index_server import IndexServer
 from support.project import make_project
+from support.wheel_factory import make_wheel
 
 from torchferry import lockfile, registry
 from torchferry.blobs import BlobStore
@@ -131,6 +133,15 @@ def python_base(machine: str) -> bytes:
             entry.size, entry.mode = len(data), 0o755 if "bin/" in name else 0o644
             tar.addfile(entry, io.BytesIO(data))
     return sink.getvalue()
+
+
+@pytest.fixture
+def index(index: IndexServer) -> IndexServer:
+    """The index of a test, with a uv for arm64 too; nobody runs it."""
+    version = importlib.metadata.version("uv")
+    make_wheel(index.root / "pypi", "uv", version, data={"scripts/uv": b"\x7fELF arm"},
+               tag="py3-none-manylinux_2_17_aarch64")
+    return index
 
 
 @pytest.fixture

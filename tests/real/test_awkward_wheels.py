@@ -1,6 +1,4 @@
-"""Real wheels, awkward ones: uv and torchferry make the same tree of each. Asked for by TORCHFERRY_REAL=1.
-
-    TORCHFERRY_REAL=1 pytest -q tests/real
+"""Real wheels, awkward ones: uv and torchferry make the same tree of each.
 
 They are fetched with pip as it is set up here, for the Python that runs this; TORCHFERRY_REAL_FOLDER keeps them.
 """
@@ -18,7 +16,7 @@ from support import trees
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 LINES = [line for line in Path(__file__).with_name("awkward_wheels.txt").read_text().splitlines() if line[0] != "#"]
 
-pytestmark = pytest.mark.skipif(os.environ.get("TORCHFERRY_REAL") != "1", reason="TORCHFERRY_REAL=1 asks for it")
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ def test_every_key_arrives_in_its_noun() -> None:
     gpu, cpu, web = project.variants
     service = gpu.service
     assert (project.root, project.release) == (ROOT, Release(name="stt", version="1.0.0"))
-    assert [variant.label for variant in project.variants] == ["engine-cu121", "engine-cpu", "web-any"]
+    labels = [variant.label for variant in project.variants]
+    assert labels == ["engine-cu121-arm64", "engine-cpu-arm64", "web-any-arm64"]
     assert (gpu.python, gpu.torch, gpu.architecture, gpu.compression) == ("3.11", "2.1.2", "aarch64", "small")
     assert (gpu.index, cpu.index) == ("https://download.pytorch.org/whl/cu121", None)
     assert (service.source, service.requirements) == ("app", "app/requirements.in")

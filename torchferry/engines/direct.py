@@ -17,9 +17,12 @@ from torchferry.engines.instructions import StoredBase
 from torchferry.engines.loaded import loaded
 from torchferry.errors import IntegrityError, ToolMissing
 from torchferry.layout import RECIPE_LABEL, Layout
-from torchferry.model import BuiltImage, Image, Layer, Lock, Recipe, Variant, WheelSet
+from torchferry.model import BuiltImage, Image, Layer, Lock, Recipe, Variant, WheelSet, fingerprint
 from torchferry.smoke import Runner, Unrunnable
 from torchferry.wheel_layout import UV
+
+TREE_VERSION = 1
+"""Grows when a base is looked at for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,7 @@ class DirectEngine:
             with loaded(image, store, docker) as runner:
                 yield runner
         elif problem is None:
-            with chroot.unpacked(image, store, self.layout.build / "smoke") as unpacked:
+            with chroot.unpacked(image, store, self.layout.smoke) as unpacked:
                 yield unpacked
         else:
             yield Unrunnable(look=lambda lock: smoke_static.look(variant, lock, image, store, problem))
@@ -126,8 +129,15 @@ def _add(base: DebianBase, store: BlobStore) -> Layer:
 
 
 def _tree(layers: tuple[Layer, ...], store: BlobStore) -> BaseTree:
-    tree = BaseTree()
+    """What lies in a base; read once, and remembered."""
+    key = fingerprint(["base tree", TREE_VERSION, [layer.diff_id for layer in layers]])
+    place = store.folder / "bases" / f"{key}.json"
+    try:
+        return BaseTree.from_json(json.loads(place.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError):
+        tree = BaseTree()
     for layer in layers:
         with store.read(layer.diff_id) as tar:
             tree.lay(tar)
+    files.write_text(place, json.dumps(tree.as_json()) + "\n")
     return tree

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,11 +21,11 @@ from torchferry.dockerfile import Instruction
 from torchferry.errors import BuildError, ConfigError
 from torchferry.image_config import ImageConfig
 from torchferry.inside import prepare
-from torchferry.model import VENV, Image, Layer, Recipe, WheelSet
+from torchferry.model import VENV, Image, Layer, Recipe, WheelSet, fingerprint
 from torchferry.render import INSTALL, PREPARE, VENV_COMMAND
 from torchferry.small_layer import Entry, file, folder, link, with_parents
 from torchferry.wheel_layer import wheel_layers
-from torchferry.wheel_layout import Venv
+from torchferry.wheel_layout import UV, Venv
 
 CURE = "build it with the docker engine: inv build --engine docker"
 _SPAN = re.compile(r"([0-9]+)(ms|s|m|h)")
@@ -94,6 +94,8 @@ def build(
     if first.name != "FROM" or len(first.operands) != 1:
         raise _refused(first, "the first instruction is not FROM with one image")
     base = bases.stored(first.operands[0], store)
+    if base.config.rest.get("OnBuild"):
+        raise _refused(first, f"the base {first.operands[0]} has ONBUILD instructions")
     work = _Build(
         recipe=recipe, wheels=wheels, store=store, passed=passed, base=base, config=base.config,
         layers=list(base.layers),
@@ -134,7 +136,15 @@ def _refused(instruction: Instruction, why: str) -> BuildError:
 
 def _make_venv(work: _Build, instruction: Instruction) -> None:
     python = work.base.tree.python(instruction.operands[-2], work.base.config.env.get("PATH", ""))
+    modes = work.base.tree.folder_modes([str(VENV).lstrip("/")])
+    key = fingerprint(["venv", UV, python.path, python.version, sorted(modes.items())])
+    known = work.store.recall(key)
+    if known is not None and work.store.has(known[0].diff_id):
+        work.layers += known
+        work.config = work.config.done("RUN uv venv", layer=True)
+        return
     work.add(venv_tree.venv_entries(work.wheels.lock, python), "RUN uv venv")
+    work.store.remember(key, work.layers[-1:])
 
 
 def _install(work: _Build, instruction: Instruction) -> None:
@@ -166,7 +176,7 @@ def _prepare(work: _Build, instruction: Instruction) -> None:
             raise _refused(instruction, f"the base has /{place} already, and what is in it would change hands")
         made.append(folder(place, owner=owner))
         made += [
-            Entry(**{**vars(entry), "owner": owner}) for path, entry in work.entries.items()
+            replace(entry, owner=owner) for path, entry in work.entries.items()
             if path == place or path.startswith(f"{place}/")
         ]
     work.add(tuple(made), "RUN prepare.py")
@@ -179,6 +189,8 @@ def _from(work: _Build, instruction: Instruction) -> None:
 def _copy(work: _Build, instruction: Instruction) -> None:
     source, target = instruction.operands
     place = work.recipe.folder / source
+    if not place.exists() or work.recipe.folder not in place.resolve().parents:
+        raise _refused(instruction, f"{source} is no file or folder of the build context")
     below = posixpath.normpath(posixpath.join("/", work.config.workdir, target)).lstrip("/")
     if place.is_dir():
         made = [folder(below), *_tree(place, below)]
@@ -252,6 +264,15 @@ def _command(work: _Build, instruction: Instruction) -> None:
     work.config = work.config.done("CMD", command=instruction.operands)
 
 
+def _shell(work: _Build, instruction: Instruction) -> None:
+    work.config = work.config.done("SHELL", rest={**work.config.rest, "Shell": list(instruction.operands)})
+
+
+def _arg(work: _Build, instruction: Instruction) -> None:
+    """Nothing of ours reads one: whatever would expand it is refused."""
+    work.config = work.config.done("ARG")
+
+
 def _entrypoint(work: _Build, instruction: Instruction) -> None:
     # A base's CMD belongs to its ENTRYPOINT: Docker forgets it with that.
     work.config = work.config.done("ENTRYPOINT", entrypoint=instruction.operands or None, command=None)
@@ -260,5 +281,5 @@ def _entrypoint(work: _Build, instruction: Instruction) -> None:
 _STEPS: Mapping[str, Callable[[_Build, Instruction], None]] = {
     "ENV": _env, "LABEL": _label, "WORKDIR": _workdir, "COPY": _copy, "USER": _user, "EXPOSE": _expose,
     "VOLUME": _volume, "HEALTHCHECK": _health, "CMD": _command, "ENTRYPOINT": _entrypoint,
-    "FROM": _from,
+    "FROM": _from, "SHELL": _shell, "ARG": _arg,
 }
