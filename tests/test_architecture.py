@@ -85,7 +85,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "packaging": dict.fromkeys(
         (
             "compat", "compat_table", "grammar", "index", "lockfile", "model", "purewheel", "sdist", "smoke",
-            "smoke_static", "wheel_facts", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
+            "smoke_static", "wheel_groups", "wheel_layout", "wheel_libraries", "wheelbuild", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),

@@ -30,7 +30,7 @@ class Audit:
 
 def audit(variant: Variant, wheel_set: WheelSet, compat: Compat, layout: Layout) -> Audit:
     """Judge the libraries of a set; wheels that were read before are not read again."""
-    missing = [wheel for wheel in wheel_set.lock.wheels if not layout.wheel_facts(wheel.sha256).is_file()]
+    missing = wheel_facts.missing(wheel_set, layout)
     if missing:
         with console.progress(f"audit {variant.label}") as step:
             facts = wheel_facts.read_facts(wheel_set, layout, passed=step.advance)

@@ -13,7 +13,7 @@ from support import nouns
 from support.elf_factory import make_elf
 from support.wheel_factory import locked, make_wheel
 
-from torchferry import compat, cuda_names, library_facts, wheel_facts
+from torchferry import compat, cuda_names, library_facts, wheel_libraries
 from torchferry.audit import Case, judge
 from torchferry.errors import IntegrityError
 from torchferry.findings import Finding, refuse
@@ -30,7 +30,7 @@ def facts(
 ) -> WheelFacts:
     """The facts of a wheel that is made for the purpose."""
     path = make_wheel(folder / name, name, version, files=files, requires=requires)
-    (found,) = wheel_facts.read_wheels([(locked(path), path)])
+    (found,) = wheel_libraries.read_wheels([(locked(path), path)])
     return found
 
 
@@ -317,7 +317,7 @@ def test_a_damaged_wheel_is_a_finding_and_no_crash(tmp_path: Path) -> None:
     path = make_wheel(tmp_path, "cut", "1.0")
     row = locked(path)
     path.write_bytes(path.read_bytes()[:-50])
-    (found,) = wheel_facts.read_wheels([(row, path)])
+    (found,) = wheel_libraries.read_wheels([(row, path)])
     assert found.unread and "no end record" in found.unread[0]
 
 
@@ -347,7 +347,7 @@ def test_files_in_data_folders_lie_where_they_are_installed(tmp_path: Path) -> N
         "scripts/tool": make_elf(needed=["x.so"], runpath="$ORIGIN/../lib/python3.11/site-packages/tool/lib"),
         "data/share/y.so": make_elf("y.so"), "platlib/z.so": make_elf("z.so"), "headers/h.h": b"",
     })
-    (found,) = wheel_facts.read_wheels([(locked(path), path)])
+    (found,) = wheel_libraries.read_wheels([(locked(path), path)])
     assert {one.path for one in found.libraries} == {
         "tool/lib/x.so", "../../../bin/tool", "../../../share/y.so", "z.so"}
     program = next(one for one in found.libraries if one.name == "tool")

@@ -13,7 +13,7 @@ from support import nouns
 from support.elf_factory import make_elf
 from support.wheel_factory import locked, make_nvidia, make_pure, make_torch, make_wheel
 
-from torchferry import base, compat, files, libraries, wheel_facts
+from torchferry import base, compat, files, libraries, wheel_libraries
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
 from torchferry.model import Lock, Variant, WheelSet
@@ -63,8 +63,8 @@ def test_a_wheel_is_read_once_and_then_known_by_its_hash(disk: Disk, monkeypatch
     first = disk.audit()
     assert first.fresh
     read: list[str] = []
-    original = wheel_facts.open_wheel
-    monkeypatch.setattr(wheel_facts, "open_wheel", lambda path: (read.append(path.name), original(path))[1])
+    original = wheel_libraries.open_wheel
+    monkeypatch.setattr(wheel_libraries, "open_wheel", lambda path: (read.append(path.name), original(path))[1])
     again = disk.audit()
     assert (again.findings, again.fresh, read) == (first.findings, False, [])
     add(disk, "other")
