@@ -18,6 +18,8 @@ GLIBC = frozenset({
     "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1", "libresolv.so.2",
     "libanl.so.1", "libmvec.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1",
 })
+_NEAREST = (None, "order", "path", "major", "absent")
+
 ASSUMED = GLIBC | {"libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"}
 """What every base has on which a Python with wheels runs: all that is certain of a base which is not made yet."""
 
@@ -43,14 +45,30 @@ def judge_needs(libraries: LibrarySet, machine: str, *, cuda: str | None, base_i
     ``cuda`` is the CUDA release of the variant's torch, None without; then what is opened by name is not wanted.
     """
     for facts in libraries.wheels:
-        found = [one for library in facts.libraries if library.elf.machine == machine
-                 for one in _demands(libraries, facts, library, cuda=cuda)]
+        own = [library for library in facts.libraries if library.elf.machine == machine]
+        served = _served(libraries, own)
+        found = [one for library in own for one in _demands(libraries, facts, library, cuda=cuda)
+                 if not (one.needed and one.state == "major" and _family(one.name) in served)]
         for state in ("major", "absent", "path", "order", "system"):
             group = [one for one in found if one.state == state]
             for severity, needed in product((ERROR, WARNING), (True, False)):
                 same = [one for one in group if (_severity(one, cuda), one.needed) == (severity, needed)]
                 if same:
                     yield _finding(same, severity, libraries, base_is_known=base_is_known)
+
+
+def _served(libraries: LibrarySet, own: Iterable[Library]) -> set[str]:
+    """The families of CUDA of which some library of a wheel needs a version that is there.
+
+    Some packages (bitsandbytes) carry one build for each CUDA, and load the one that fits.
+    """
+    return {_family(name) for library in own for name in library.elf.needed
+            if libraries.holders(name) or libraries.finds(library, name)} - {""}
+
+
+def _family(name: str) -> str:
+    parsed = cuda_names.parse(name)
+    return parsed.family if parsed else ""
 
 
 def _demands(libraries: LibrarySet, facts: WheelFacts, library: Library, *, cuda: str | None) -> Iterator[Demand]:
@@ -61,9 +79,11 @@ def _demands(libraries: LibrarySet, facts: WheelFacts, library: Library, *, cuda
         return
     for wanted in _opened(library):
         states = {name: _state(libraries, facts, library, name) for name in wanted}
-        if all(states.values()):  # else one of several that the code tries is there
-            for name, state in states.items():
-                yield Demand(wheel=facts, library=library, name=name, needed=False, state=str(state))
+        # Of several that the code tries one is enough, so the one that is nearest to being found is told.
+        best = min(states.values(), key=lambda state: _NEAREST.index(state))
+        for name, state in states.items():
+            if state is not None and state == best and name not in library.elf.needed:
+                yield Demand(wheel=facts, library=library, name=name, needed=False, state=state)
 
 
 def _opened(library: Library) -> Iterator[tuple[str, ...]]:
@@ -120,7 +140,7 @@ def _severity(demand: Demand, cuda: str | None) -> str:
     parsed = cuda_names.parse(demand.name)
     if parsed is None or parsed.is_optional or cuda is None or demand.state == "order":
         return WARNING
-    if demand.state == "absent" and not demand.needed:
+    if not demand.needed and (demand.state == "absent" or not parsed.is_mathematics):
         return WARNING  # code that opens a library by name may do without it
     return ERROR
 

@@ -21,6 +21,7 @@ _WHEELS = {
 }
 """NVIDIA's wheels that are not called like what is in them."""
 
+MATHEMATICS = re.compile(r"cudart|cublas(?:Lt)?|cudnn|cufft|curand|cusolver|cusparse(?:Lt)?")
 OPTIONAL = re.compile(r"nvinfer\w*|nvonnxparser|nvshmem\w*|cufile\w*|cudss\w*")
 """Families that a package tries and does without: TensorRT, GPUDirect and the like."""
 
@@ -40,6 +41,11 @@ class CudaName:
     @property
     def major(self) -> str:
         return self.version.partition(".")[0]
+
+    @property
+    def is_mathematics(self) -> bool:
+        """Whether GPU code of a package stands or falls with it, unlike tools, compilers and communication."""
+        return MATHEMATICS.fullmatch(self.family) is not None
 
     @property
     def is_optional(self) -> bool:

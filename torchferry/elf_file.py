@@ -147,10 +147,10 @@ class _Reading:
                 scanner.feed(offset, piece)
             if offset + len(piece) >= end:
                 break
-            offset += len(piece)
-            piece = next(self._stream, b"")
-            if not piece:
-                break
+            following = next(self._stream, None)  # an empty piece is not the end: an inflater may still be hungry
+            if following is None:
+                raise BadElf(f"it ends at {offset + len(piece)}, before what it names at {end}")
+            offset, piece = offset + len(piece), following
         self._position, self._piece = offset + len(piece), piece
         self._file.known += [(low, b"".join(found)) for (low, _), found in zip(wanted, parts, strict=True)]
 

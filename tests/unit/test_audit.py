@@ -157,6 +157,28 @@ def test_one_of_several_versions_that_code_tries_is_enough(tmp_path: Path) -> No
     assert judged([*cuda_12(tmp_path), tries]) == ()
 
 
+def test_of_several_versions_the_nearest_is_told(tmp_path: Path) -> None:
+    tries = facts(tmp_path, "tries", {"tries/x.so": make_elf(texts=["libcublas.so.11", "libcublas.so.12"])})
+    found = the_one(judged([*cuda_12(tmp_path), tries]), "warning")
+    assert "opens by name libcublas.so.12, and finds that only where torch was imported first" in found.cause
+
+
+def test_a_package_with_a_build_for_each_cuda_needs_one_of_them(tmp_path: Path) -> None:
+    """bitsandbytes: one file needs CUDA 11, another CUDA 12, and only the one that fits is loaded."""
+    files = {f"bits/cuda{major}.so": make_elf(needed=[f"libcublas.so.{major}"]) for major in (11, 12)}
+    both = facts(tmp_path, "bits", files, requires=["torch"])
+    assert judged([*cuda_12(tmp_path), both]) == ()
+    old = facts(tmp_path / "old", "bits", {"bits/cuda11.so": files["bits/cuda11.so"]}, requires=["torch"])
+    assert the_one(judged([*cuda_12(tmp_path), old])).file == "bits/cuda11.so"
+
+
+def test_a_compiler_that_code_opens_may_be_missing(tmp_path: Path) -> None:
+    wheels = [*cuda_12(tmp_path), nvidia(tmp_path, "nvidia-cuda-nvrtc-cu12", "libnvrtc.so.12")]
+    for name in ("libnvrtc.so.12", "libnvrtc.so.13"):
+        tries = facts(tmp_path / name, "tries", {"tries/x.so": make_elf(texts=[name])})
+        assert name in the_one(judged([*wheels, tries]), "warning").cause
+
+
 def test_a_missing_cusparselt(tmp_path: Path) -> None:
     found = the_one(judged(cuda_12(tmp_path, needed=[*CUDA_12, "libcusparseLt.so.0"])))
     assert (found.wheel, found.file) == ("torch 2.1.2", "torch/lib/libtorch_cuda.so")

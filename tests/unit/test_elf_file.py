@@ -16,7 +16,7 @@ from torchferry import elf_file
 from torchferry.elf_file import BadElf, is_elf, read_elf
 from torchferry.library_facts import Elf
 from torchferry.wheel_reader import OpenZip
-from torchferry.zipdir import read_directory
+from torchferry.zipdir import Entry, read_directory
 
 FULL = {
     "soname": "libx.so.1", "needed": ["libcublas.so.12", "libc.so.6"], "rpath": "$ORIGIN/../a:$ORIGIN",
@@ -84,6 +84,19 @@ def test_no_more_of_a_library_is_held_than_a_few_pieces(tmp_path: Path, monkeypa
     monkeypatch.setattr(elf_file._Ranges, "read", counted)
     assert read(tmp_path, make_elf(**FULL, filler=24_000_000, patched=True)).soname == "libx.so.1"
     assert 0 < max(kept) < 300_000
+
+
+def test_a_piece_without_bytes_is_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An inflater takes bytes and gives none now and then: so it was in onnxruntime-gpu 1.31.1."""
+    original = OpenZip.chunks
+
+    def hesitant(self: OpenZip, entry: Entry) -> Iterator[bytes]:
+        for piece in original(self, entry):
+            yield from (b"", piece, b"", b"")
+
+    monkeypatch.setattr(OpenZip, "chunks", hesitant)
+    found = read(tmp_path, make_elf(**FULL, filler=700_000))
+    assert (found.soname, found.opened, found.code) == ("libx.so.1", ("libcufft.so.11",), ("compute_90", "sm_80"))
 
 
 def test_only_elf_files_are_taken_for_one(tmp_path: Path) -> None:
