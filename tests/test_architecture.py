@@ -84,8 +84,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "packaging": dict.fromkeys(
         (
-            "compat", "compat_table", "grammar", "index", "lockfile", "model", "purewheel", "sdist", "smoke",
-            "smoke_static", "wheel_groups", "wheel_layout", "wheel_libraries", "wheelbuild", "wheels",
+            "compat", "compat_table", "grammar", "index", "library_set", "lockfile", "model", "purewheel", "sdist",
+            "smoke", "smoke_static", "wheel_groups", "wheel_layout", "wheel_libraries", "wheelbuild", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),

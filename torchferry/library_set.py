@@ -11,11 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+from packaging.version import Version
+
 from torchferry.library_facts import Library, WheelFacts
 
 # What `import torch` loads: its extension module, and before that a library which needs all of CUDA's.
 _TORCH_STARTS = re.compile(r"torch/(?:_C\.[^/]*\.so|lib/libtorch_(?:global_deps|python)\.so)")
 
+
+_PRELOADED = re.compile(r"lib(?:nvrtc|nvJitLink)\.so\.")
+_PRELOADS = Version("2.6")
 
 _SITE = re.compile(r"^\.\./\.\./\.\./lib/python3\.\d+/site-packages/")
 
@@ -69,7 +74,14 @@ class LibrarySet:
                 if found is not None and found not in seen and found in self._places:
                     seen.add(found)
                     waiting.append((self._places[found], folders))
-        return frozenset(names)
+        return frozenset(names | self._preloaded())
+
+    def _preloaded(self) -> set[str]:
+        """What torch/__init__.py loads itself, from 2.6 on, since other libraries open it by name alone."""
+        torch = next((facts for facts in self.wheels if facts.name == "torch"), None)
+        if torch is None or Version(torch.version) < _PRELOADS:
+            return set()
+        return {name for name in self.names if _PRELOADED.match(name) and self._from_torch(name) is not None}
 
     def _from_torch(self, name: str) -> str | None:
         """torch/__init__.py searches the folders of NVIDIA's wheels itself for what the loader did not find."""

@@ -241,6 +241,15 @@ def test_what_torch_loads_follows_rpath_down_to_what_is_loaded(tmp_path: Path) -
     assert "libnccl.so.2" not in loaded
 
 
+@pytest.mark.parametrize(("version", "state"), [("2.5.1", "does not find that"), ("2.6.0+cu124", "imported first")])
+def test_torch_loads_nvrtc_itself_from_2_6_on(tmp_path: Path, version: str, state: str) -> None:
+    wheels = [*cuda_12(tmp_path), nvidia(tmp_path, "nvidia-cuda-nvrtc-cu12", "libnvrtc.so.12")]
+    wheels[0] = dataclasses.replace(wheels[0], version=version)
+    other = facts(tmp_path, "other", {"other/x.so": make_elf(needed=["libnvrtc.so.12"])})
+    (found,) = judged([*wheels, other])
+    assert state in found.cause
+
+
 @pytest.mark.parametrize(("name", "stem", "family", "version", "renamed"), [
     ("libcublasLt.so.12", "cublasLt", "cublasLt", "12", False),
     ("libcudnn_ops-463fd6d5.so.8.9.7", "cudnn_ops", "cudnn", "8.9.7", True),
