@@ -241,6 +241,20 @@ def test_what_torch_loads_follows_rpath_down_to_what_is_loaded(tmp_path: Path) -
     assert "libnccl.so.2" not in loaded
 
 
+@pytest.mark.parametrize(("runpath", "serves"), [(None, True), ("$ORIGIN/none", False)])
+def test_rpath_serves_what_is_loaded_below_and_runpath_ends_it(
+    tmp_path: Path, runpath: str | None, serves: bool
+) -> None:
+    wheels = [
+        torch(tmp_path, needed=["liba.so"], rpath="$ORIGIN/../../one:$ORIGIN/../../two"),
+        facts(tmp_path, "one", {"one/liba.so": make_elf("liba.so", needed=["libb.so"], runpath=runpath)}),
+        facts(tmp_path, "two", {"two/libb.so": make_elf("libb.so")}),
+    ]
+    loaded = LibrarySet(wheels).loaded_by_torch
+    assert "liba.so" in loaded
+    assert ("libb.so" in loaded) is serves
+
+
 @pytest.mark.parametrize(("version", "state"), [("2.5.1", "does not find that"), ("2.6.0+cu124", "imported first")])
 def test_torch_loads_nvrtc_itself_from_2_6_on(tmp_path: Path, version: str, state: str) -> None:
     wheels = [*cuda_12(tmp_path), nvidia(tmp_path, "nvidia-cuda-nvrtc-cu12", "libnvrtc.so.12")]
