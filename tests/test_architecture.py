@@ -25,7 +25,8 @@ MODULE_LINES, FUNCTION_LINES, PROTOCOL_METHODS = 300, 40, 4
 WORDS = {"errors", "model", "layout"}
 
 PURE = {
-    "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "lockfile", "render", "dockerfile",
+    "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
+    "lockfile", "render", "dockerfile",
     "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
 }
 
@@ -67,7 +68,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "invoke": {},
     "tqdm": {"console": "every bar is shown here"},
-    "yaml": {"yamlpos": "variants.yaml, with positions", "compat_table": "our own compat.yaml"},
+    "yaml": {"yamlpos": "variants.yaml, with positions", "table_fields": "our own tables"},
     "jinja2": {"render": "every template is filled here"},
     "isal": {
         "members": "compresses", "inflate": "decompresses", "savestream": "decompresses what docker save gives",
@@ -83,7 +84,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "packaging": dict.fromkeys(
         (
-            "compat", "compat_table", "grammar", "index", "lockfile", "model", "purewheel", "sdist", "smoke",
+            "compat", "compat_table", "compat_rows", "grammar",
+            "index", "lockfile", "model", "purewheel", "sdist", "smoke",
             "smoke_static", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
