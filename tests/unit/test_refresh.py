@@ -264,6 +264,21 @@ def test_wheels_that_are_not_served_in_parts_leave_the_pair_untold(server: Index
     assert looked.silent == ("what torchaudio 2.1.2 asks of torch cannot be read there",)
 
 
+def test_an_index_in_a_folder_and_a_release_that_was_withdrawn(tmp_path: Path) -> None:
+    folder = tmp_path / "simple"
+    names = [f"torch-{version}-cp311-cp311-manylinux1_x86_64.whl" for version in ("2.1.2", "2.1.3")]
+    torch = f'<a href="{names[0]}">{names[0]}</a><a href="{names[1]}" data-yanked="broken">{names[1]}</a>'
+    for name, links in (("torch", torch), ("torchvision", "")):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>", encoding="utf-8")
+    places = {"cu118": Sources(default_index=folder.as_uri(), torch_index=f"{folder}/none")}
+    looked = look(TABLE, places, patience=QUICK)
+    assert looked.offers.default == {"2.1.2": {"3.11"}}
+    assert looked.offers.pins == {"torchvision": {}}
+    assert ["torchaudio" in line for line in looked.silent] == [True, False]
+    assert "cu118" in looked.silent[1]
+
+
 def test_where_nothing_answers_it_is_an_error(server: IndexServer) -> None:
     nowhere = sources_of(server, default="http://127.0.0.1:9/simple", torch="http://127.0.0.1:9/whl/{variant}")
     with pytest.raises(SourceError, match=r"no index says what there is of torch(?s:.*)127\.0\.0\.1:9/simple"):
