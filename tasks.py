@@ -67,12 +67,19 @@ def variants(_context, variant, service, file=None, json=False):
     report.variants(way, way.named(variant, service), as_json=json)
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, "json": "one JSON document on stdout"})
+@task(iterable=["variant", "service"], help={
+    **CHOICE, "json": "one JSON document on stdout",
+    "imports": "also what the source imports, held against the lock's wheels; nothing is fetched",
+    "refresh-compat": "instead: how the table of releases differs from what the indexes offer today",
+})
 @ferry
-def check(_context, variant, service, file=None, json=False):
-    """Refuse what cannot exist, before anything is downloaded."""
+def check(_context, variant, service, file=None, json=False, imports=False, refresh_compat=False):
+    """Refuse what cannot exist, before anything is downloaded; warn of what is pointless."""
     way = road(file)
-    report.check(way, way.named(variant, service), as_json=json)
+    if refresh_compat:
+        report.offers(way, as_json=json)
+    else:
+        report.check(way, way.named(variant, service), imports=imports, as_json=json)
 
 
 @task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})

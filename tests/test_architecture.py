@@ -27,7 +27,7 @@ WORDS = {"errors", "model", "layout"}
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
     "lockfile", "render", "dockerfile",
-    "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
+    "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream", "drift", "bounds",
 }
 
 PURE_MAY_IMPORT = {
@@ -74,7 +74,9 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
         "members": "compresses", "inflate": "decompresses", "savestream": "decompresses what docker save gives",
         "registry": "decompresses what a registry gives", "wheel_reader": "decompresses small files of wheels at once",
     },
-    "pypi_simple": {"index": "every index page is read here"},
+    "pypi_simple": {
+        "listing": "every index page is read here", "index": "where PyPI is", "refresh": "the noun that listing gives",
+    },
     "uv": {
         "resolve": "resolves", "wheelbuild": "makes environments", "venv_tree": "is asked what an environment is",
     },
@@ -84,9 +86,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "packaging": dict.fromkeys(
         (
-            "compat", "compat_table", "compat_rows", "grammar",
-            "index", "lockfile", "model", "purewheel", "sdist", "smoke",
-            "smoke_static", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
+            "compat", "compat_table", "compat_rows", "drift", "grammar", "listing", "lockfile", "model", "purewheel",
+            "refresh", "sdist", "smoke", "smoke_static", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),
