@@ -26,7 +26,7 @@ WORDS = {"errors", "model", "layout"}
 
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
-    "lockfile", "render", "dockerfile",
+    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "lockfile", "render", "dockerfile",
     "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
 }
 
