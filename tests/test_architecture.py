@@ -26,8 +26,8 @@ WORDS = {"errors", "model", "layout"}
 
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
-    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "lockfile", "render", "dockerfile",
-    "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
+    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict",
+    "verdict_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
 }
 
 PURE_MAY_IMPORT = {

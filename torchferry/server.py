@@ -17,6 +17,10 @@ FAILURES = (
 """Every way in which nvidia-smi says nothing of use, or only part of it (gpu_lost)."""
 
 
+WINDOWS_SPREAD = 9
+"""Windows numbers the releases of one branch upwards from it: 528.24 is of branch 525, 473.81 of 470."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
     """One GPU: its index for --gpus, its name as printed, its compute capability ('8.6') where name or text tell it."""
@@ -47,6 +51,11 @@ class Server:
     def branch(self) -> int | None:
         """The driver branch: 535 of 535.104.05."""
         return int(self.driver.split(".")[0]) if self.driver else None
+
+    @property
+    def windows_driver(self) -> bool:
+        """Whether the driver is Windows', numbered as Windows does: under WSL it is."""
+        return self.platform in (WINDOWS, WSL)
 
 
 def version(driver: str) -> tuple[int, ...]:

@@ -48,8 +48,6 @@ _FAILURES = (
 _PATTERNS = tuple((failure, re.compile(pattern, re.IGNORECASE)) for failure, pattern in _FAILURES)
 _TEGRA = re.compile(r"\bL4T_VERSION\b|-tegra\b|\(nvgpu\)")
 _WSL = re.compile(r"microsoft-standard-WSL|/usr/lib/wsl/|\bWSL2? kernel")
-WSL_SPREAD = 9
-"""Windows numbers one branch in a row of its own: nvidia-smi 525.85 of WSL stands beside a driver 528.24."""
 
 
 def read(content: bytes | str, names: GpuNames) -> Server:
@@ -118,7 +116,7 @@ def _of_wsl(table: smi_table.Table) -> bool:
     if table.smi is None or table.driver is None or table.driver.count(".") != 1:
         return False
     ours, theirs = words.version(table.smi), words.version(table.driver)
-    return ours != theirs and 0 <= theirs[0] - ours[0] <= WSL_SPREAD
+    return ours != theirs and 0 <= theirs[0] - ours[0] <= words.WINDOWS_SPREAD
 
 
 def _first(values: Sequence[str | None]) -> str | None:
