@@ -26,8 +26,9 @@ WORDS = {"errors", "model", "layout"}
 
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
-    "lockfile", "render", "dockerfile",
-    "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream", "drift", "bounds",
+    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
+    "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
+    "drift", "bounds",
 }
 
 PURE_MAY_IMPORT = {
