@@ -14,7 +14,7 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from torchferry import console, host, provision, report  # noqa: E402
+from torchferry import console, coverage_report, host, provision, report  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry.errors import FerryError  # noqa: E402
 from torchferry.layout import VARIANTS_FILE  # noqa: E402
@@ -80,6 +80,17 @@ def check(_context, variant, service, file=None, json=False, imports=False, refr
         report.offers(way, as_json=json)
     else:
         report.check(way, way.named(variant, service), imports=imports, as_json=json)
+
+
+@task(iterable=["variant", "service"], help={
+    **CHOICE, "hosts": "a fleet to lay over it: CSV with the columns host, driver, gpu; - reads stdin",
+    "out": "where the page goes; none: build/coverage.html",
+})
+@ferry
+def coverage(_context, variant, service, file=None, hosts=None, out=None):
+    """Show which variant runs on which driver and GPU, as a table and as a page; with a fleet, which it needs."""
+    way = road(file)
+    coverage_report.show(way, way.select(variant, service), hosts=hosts, out=out)
 
 
 @task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
@@ -193,5 +204,5 @@ def lint(context):
 
 
 namespace = Collection(
-    setup, variants, check, plan, lock, fetch, render, build, smoke, package, bundle, clean, test, lint
+    setup, variants, check, coverage, plan, lock, fetch, render, build, smoke, package, bundle, clean, test, lint
 )

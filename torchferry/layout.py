@@ -42,6 +42,11 @@ class Layout:
         """What is known of bases and archives, so that they are not read again; a release holds nothing unlisted."""
         return self.build / VERIFIED
 
+    @property
+    def coverage(self) -> Path:
+        """The picture of what runs where."""
+        return self.build / "coverage.html"
+
     def lock(self, variant: Variant) -> Path:
         return self.wheels / f"pylock.{variant.label}.toml"
 
