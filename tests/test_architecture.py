@@ -28,7 +28,7 @@ PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
     "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
-    "drift", "bounds", "coverage", "fleet", "coverage_page",
+    "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
 }
 
 PURE_MAY_IMPORT = {

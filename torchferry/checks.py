@@ -1,15 +1,16 @@
-"""What `inv check` looks at beside the table of what can exist: imports, and what the indexes offer today."""
+"""What `inv check` looks at beside what cannot exist: pointless rows, imports, and what the indexes offer today."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from torchferry import context, fetch, lockfile, refresh
+from torchferry import context, fetch, lockfile, refresh, remarks
 from torchferry.compat import Problem
 from torchferry.errors import ConfigError, FerryError, LockError
 from torchferry.model import Variant, WheelSet
+from torchferry.remarks import Remark
 
 if TYPE_CHECKING:
     from torchferry.pipeline import Road
@@ -47,24 +48,16 @@ class Finding:
 NOTHING = Finding()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Remark:
-    """What is worth knowing and stops nothing; ``level`` is warning or note, ``about`` a label or a service."""
+def remarks_on(road: Road, chosen: Sequence[Variant]) -> tuple[Remark, ...]:
+    """What is worth knowing of the chosen variants beside all others of their services.
 
-    about: str
-    level: str
-    text: str
-
-
-def grouped(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
-    """Equal remarks as one, about all of whom they were made."""
-    about: dict[tuple[str, str], list[str]] = {}
-    for remark in remarks:
-        about.setdefault((remark.level, remark.text), []).append(remark.about)
-    return tuple(
-        Remark(about=", ".join(dict.fromkeys(names)), level=level, text=text)
-        for (level, text), names in about.items()
-    )
+    Where one of a service cannot exist, its rows are to be changed first.
+    """
+    services = {variant.service.name for variant in chosen}
+    rows = [variant for variant in road.project.variants if variant.service.name in services]
+    wrong = {variant.service.name for variant in rows if road.compat.problems(variant)}
+    made = remarks.remarks([variant for variant in rows if variant.service.name not in wrong], road.compat)
+    return tuple(one for one in made if one.about in {*services, *(variant.label for variant in chosen)})
 
 
 def refuse_findings(found: Mapping[str, Finding]) -> None:
@@ -75,7 +68,7 @@ def refuse_findings(found: Mapping[str, Finding]) -> None:
     errors = [error for one in found.values() for error in one.errors]
     if not errors:
         return
-    lines = grouped(
+    lines = remarks.grouped(
         Remark(about=label, level="", text=problem.message) for label, one in found.items() for problem in one.problems
     )
     first = min(errors, key=lambda error: error.exit_code)

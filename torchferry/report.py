@@ -8,10 +8,11 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchferry import checks, console, drift
+from torchferry import checks, console, drift, remarks
 from torchferry.compat import refuse
 from torchferry.layout import MANIFEST
 from torchferry.model import Bundle, Variant
+from torchferry.remarks import WARNING, Remark
 
 if TYPE_CHECKING:
     from torchferry.pipeline import Road
@@ -47,21 +48,22 @@ def check(road: Road, chosen: Sequence[Variant], *, imports: bool, as_json: bool
         variant.label: checks.check_imports(road, variant)
         for variant in chosen if imports and not found[variant.label]
     }
-    remarks = [
-        checks.Remark(about=label, level="warning", text=text) for label, one in looked.items() for text in one.warnings
+    said = [*checks.remarks_on(road, chosen)]
+    said += [
+        Remark(about=label, level=WARNING, text=text) for label, one in looked.items() for text in one.warnings
     ]
     if as_json:
-        said = {label: [*problems, *looked.get(label, checks.NOTHING).problems] for label, problems in found.items()}
+        wrong = {label: [*problems, *looked.get(label, checks.NOTHING).problems] for label, problems in found.items()}
         # No label lacks a hyphen, so none is "warnings"; a label's list holds what makes the status, and nothing else.
         console.show_json({
             **{
                 label: [{"problem": one.message, "cure": one.cure} for one in problems]
-                for label, problems in said.items()
+                for label, problems in wrong.items()
             },
-            "warnings": [dataclasses.asdict(remark) for remark in remarks],
+            "warnings": [dataclasses.asdict(remark) for remark in said],
         })
     else:
-        for remark in checks.grouped(remarks):
+        for remark in remarks.grouped(said):
             console.say(f"{remark.level}: {remark.about}: {remark.text}")
         if not any(found.values()):
             for variant in chosen:

@@ -39,8 +39,8 @@ def test_json_is_the_whole_of_stdout(project: Project) -> None:
     listed = json.loads(project.made("variants", "--json").stdout)
     assert [row["image"] for row in listed] == [*(f"engine:1.0.0-{name}" for name in VARIANTS), "page:1.0.0-any"]
     checked = json.loads(project.made("check", "--json").stdout)
-    assert {(one["about"], one["level"]) for one in checked.pop("warnings")} <= {
-        ("engine", "warning"), ("engine", "note"), ("engine-cu124", "warning")}
+    assert [(one["about"], one["level"]) for one in checked.pop("warnings")][:2] == [
+        ("engine-cu124", "warning"), ("engine", "warning")]
     assert checked == {**{f"engine-{name}": [] for name in VARIANTS}, "page-any": []}
     before = json.loads(project.made("plan", "--json").stdout)
     assert before["docker"] != "answers"
@@ -76,6 +76,24 @@ def test_imports_are_checked_from_the_lock_and_the_wheels_that_are_here(project:
     done = project.inv("check", "--imports", "--service", "page")
     assert (done.status, "page-any: psutil is imported by page/page/late.py:2" in done.stderr) == (2, True)
     assert index.requests[asked:] == []
+
+
+def test_what_runs_where_is_printed_and_drawn_with_a_fleet(project: Project) -> None:
+    project.write("my hosts.csv", "host,driver,gpu\n<a>,535.104.05,Tesla T4\nb,470.82.01,Tesla T4\n")
+    done = project.made("coverage", "--hosts", "my hosts.csv")
+    assert "cu118 alone: " in done.stdout
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("cu121 ")] == [
+        ["cu121", "1", "1", "can", "be", "dropped"]]
+    page = (project.folder / "build/coverage.html").read_text(encoding="utf-8")
+    assert ("<svg" in page, "&lt;a&gt;" in page, "<a>" in page) == (True, True, False)
+    piped = subprocess.run(
+        project.command("coverage", "--hosts", "-", "--out", "fleet.html"), env=dict(project.env), cwd=project.folder,
+        input=b"b,470.82.01,Tesla T4\n", capture_output=True, check=True,
+    )
+    assert b"\n1 host\n" in piped.stdout
+    assert (project.folder / "fleet.html").is_file()
+    refused = project.inv("coverage", "--hosts", "none.csv")
+    assert (refused.status, "--hosts none.csv" in refused.stderr, "Traceback" in refused.stderr) == (2, True, False)
 
 
 def test_a_bound_that_nobody_declares_is_told_when_it_binds_a_lock(project: Project, index: IndexServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 from support import nouns
 from support.wheel_factory import locked, make_pure, make_torch, make_wheel
 
-from torchferry import bounds, compat, fetch, files, lockfile, report
+from torchferry import bounds, checks, compat, fetch, files, lockfile, report
 from torchferry.errors import CompatError, ConfigError, LockError
 from torchferry.index import Sources
 from torchferry.model import Lock, Variant
@@ -197,6 +197,43 @@ def test_a_file_that_cannot_be_read_is_said(site: Site, capsys: pytest.CaptureFi
     site.fetched("cu121", "cpu")
     site.check()
     assert "warning: engine-cu121, engine-cpu: engine/engine/web.py:1 is not Python" in capsys.readouterr().err
+
+
+# remarks
+
+
+def told(site: Site, *names: str) -> list[str]:
+    road = site.road
+    return [one.about for one in checks.remarks_on(road, road.named(names, ()))]
+
+
+def test_remarks_are_of_the_chosen_rows_seen_beside_all_of_their_service(site: Site) -> None:
+    rows = "      cu121: {torch: 2.1.2}\n      cu124: {torch: 2.6.0}\n"
+    site.write({"variants.yaml": VARIANTS_YAML.replace("      cu121: {torch: 2.1.2}\n", rows)})
+    assert "engine-cu124" in told(site)
+    assert "engine-cu124" in told(site, "cu124")
+    assert "engine-cu124" not in told(site, "cu121")
+    assert "engine" in told(site, "cu121")
+
+
+def test_a_service_with_a_row_that_cannot_exist_gets_no_remarks(site: Site) -> None:
+    assert told(site)
+    site.write({"variants.yaml": VARIANTS_YAML.replace("cu121: {torch: 2.1.2}", "cu124: {torch: 2.1.2}")})
+    assert told(site) == []
+    assert told(site, "cpu") == []
+
+
+def test_remarks_are_talk_and_change_no_status(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    road = site.road
+    report.check(road, road.project.variants, imports=False, as_json=False)
+    said = capsys.readouterr()
+    assert said.err.startswith("warning: engine: no variant runs on Blackwell: add torch >= 2.7 with cu128")
+    assert "Blackwell" not in said.out
+    report.check(road, road.project.variants, imports=False, as_json=True)
+    said = capsys.readouterr()
+    assert said.err == ""
+    first = json.loads(said.out)["warnings"][0]
+    assert (first["about"], first["level"]) == ("engine", "warning")
 
 
 # bounds
