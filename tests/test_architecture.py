@@ -26,9 +26,9 @@ WORDS = {"errors", "model", "layout"}
 
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
-    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
-    "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
-    "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
+    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text", "symptoms", "runline",
+    "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
+    "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
 }
 
 PURE_MAY_IMPORT = {
@@ -42,6 +42,7 @@ PURE_MAY_DO = {
     ("variants", "is_file"): "`load` says which paths exist; `parse` is told",
     ("variants", "is_dir"): "`load` says which paths exist; `parse` is told",
     ("compat", "read_text"): "the table that comes with the package",
+    ("symptoms", "read_text"): "the catalogue that comes with the package",
 }
 
 IO_LIBRARIES = {
@@ -88,7 +89,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "packaging": dict.fromkeys(
         (
             "compat", "compat_table", "compat_rows", "drift", "grammar", "listing", "lockfile", "model", "purewheel",
-            "refresh", "sdist", "smoke", "smoke_static", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
+            "refresh", "sdist", "smoke", "smoke_static", "symptoms", "wheel_groups", "wheel_layout", "wheelbuild",
+            "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),
