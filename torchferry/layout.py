@@ -58,6 +58,11 @@ class Layout:
     def images(self) -> Path:
         return self.build / "images"
 
+    @property
+    def coverage(self) -> Path:
+        """The picture of what runs where."""
+        return self.build / "coverage.html"
+
     def lock(self, variant: Variant) -> Path:
         return self.wheels / f"pylock.{variant.label}.toml"
 
