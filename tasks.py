@@ -71,14 +71,18 @@ def variants(_context, variant, service, file=None, json=False):
 @task(iterable=["variant", "service"], help={
     **CHOICE, "json": "one JSON document on stdout",
     "imports": "also what the source imports, held against the lock's wheels; nothing is fetched",
+    "libraries": "instead: fetch the wheels, and look whether their libraries fit together, the base, and compat.yaml",
     "refresh-compat": "instead: how the table of releases differs from what the indexes offer today",
 })
 @ferry
-def check(_context, variant, service, file=None, json=False, imports=False, refresh_compat=False):
+def check(_context, variant, service, file=None, json=False, imports=False, libraries=False,
+          refresh_compat=False):
     """Refuse what cannot exist, before anything is downloaded; warn of what is pointless."""
     way = road(file)
     if refresh_compat:
         report.offers(way, as_json=json)
+    elif libraries:
+        report.libraries(way.audit(way.select(variant, service)), as_json=json)
     else:
         report.check(way, way.named(variant, service), imports=imports, as_json=json)
 

@@ -29,6 +29,7 @@ PURE = {
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text", "symptoms", "runline",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
+    "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
 }
 
 PURE_MAY_IMPORT = {
@@ -90,10 +91,11 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
         (
             "compat", "compat_table", "compat_rows", "drift", "grammar", "listing", "lockfile", "model", "purewheel",
             "refresh", "sdist", "smoke", "smoke_static", "symptoms", "wheel_groups", "wheel_layout", "wheelbuild",
-            "wheels",
+            "wheel_libraries", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),
+    "elftools": {"elf_file": "reads the dynamic sections of libraries in wheels"},
     "_typeshed": {"remote": "a type, for mypy only"},
     "socket": {}, "urllib.request": {}, "http": {},
     "fcntl": {"blobs": "locks a blob", "download": "locks a download"},

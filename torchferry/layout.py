@@ -63,6 +63,11 @@ class Layout:
         """The picture of what runs where."""
         return self.build / "coverage.html"
 
+    @property
+    def audits(self) -> Path:
+        """What is remembered of libraries, by the hash of the wheel or base in which they lie."""
+        return self.build / "audit"
+
     def lock(self, variant: Variant) -> Path:
         return self.wheels / f"pylock.{variant.label}.toml"
 
@@ -103,6 +108,14 @@ class Layout:
 
     def smoke_result(self, variant: Variant) -> Path:
         return self.smoke / f"{variant.label}.json"
+
+    def wheel_facts(self, sha256: str) -> Path:
+        """What the libraries of a wheel say, remembered by its hash."""
+        return self.audits / f"{sha256}.json"
+
+    def base_names(self, sha256: str) -> Path:
+        """The libraries of a base, remembered by the hash of its tar."""
+        return self.audits / f"base-{sha256}.json"
 
     def image_record(self, variant: Variant, engine: str) -> Path:
         """Which image of the blob store an engine's image is."""

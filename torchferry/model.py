@@ -92,7 +92,11 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One image to make: a service for one CUDA build (cu121), for the CPU (cpu), or without torch (any)."""
+    """One image to make: a service for one CUDA build (cu121), for the CPU (cpu), or without torch (any).
+
+    ``cuda_libraries`` says who finds the CUDA libraries of the wheels: whoever names their folders (by_rpath), or
+    everybody, by LD_LIBRARY_PATH (on_path).
+    """
 
     release: Release
     service: Service
@@ -103,6 +107,7 @@ class Variant:
     index: str | None = None
     architecture: str = "x86_64"
     compression: str = "fast"
+    cuda_libraries: str = "by_rpath"
 
     @property
     def cuda(self) -> str | None:

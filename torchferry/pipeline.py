@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import os
 import time
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +24,7 @@ from torchferry import (
     fetch,
     files,
     index,
+    libraries,
     lockfile,
     packing,
     recipe,
@@ -39,6 +39,7 @@ from torchferry import (
 from torchferry.engines import Engine
 from torchferry.engines.choose import Engines
 from torchferry.errors import ConfigError, LockError, SmokeError
+from torchferry.findings import Finding
 from torchferry.layout import Layout
 from torchferry.model import BuiltImage, Bundle, Lock, Project, Recipe, Variant, WheelSet
 
@@ -139,8 +140,8 @@ class Road:
 
     # WheelSet
 
-    def fetch(self, variant: Variant, lock: Lock) -> WheelSet:
-        """Every wheel of a lock on disk, hashes proven, torch looked into once more."""
+    def fetch(self, variant: Variant, lock: Lock, *, audited: bool = True) -> WheelSet:
+        """Every wheel of a lock on disk, hashes proven, torch looked into, and the libraries of all ``audited``."""
         started = time.monotonic()
         missing = fetch.missing(lock, variant, self.layout)
         if missing:
@@ -151,11 +152,15 @@ class Road:
         for wheel in lock.wheels:
             wheels.check_tags(wheel, variant, glibc=resolve.glibc(variant))
         if variant.torch:
-            torch = next(wheel for wheel in lock.wheels if wheel.name == "torch")
-            with zipfile.ZipFile(wheel_set.path(torch)) as opened:
-                built = wheels.inspect_torch(opened)
-            wheels.check_torch(built, variant, self.compat.pypi_build(variant.torch, variant.architecture))
+            libraries.look_into_torch(variant, wheel_set, self.compat)
+        if audited:
+            libraries.require(variant, wheel_set, self.compat, self.layout)
         return self._tell("fetch", variant, wheel_set, wheel_set.folder, lock.size, started if missing else None)
+
+    def audit(self, chosen: tuple[Variant, ...]) -> dict[str, tuple[Finding, ...]]:
+        """What the audit of each variant's libraries finds, by label; wheels that are missing are fetched."""
+        sets = [(variant, self.fetch(variant, self.lock(variant), audited=False)) for variant in chosen]
+        return {one.label: libraries.audit(one, got, self.compat, self.layout).findings for one, got in sets}
 
     # Recipe
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from torchferry import context, files, render
+from torchferry import context, files, libraries, render
 from torchferry.compat import Compat
 from torchferry.context import Selection
 from torchferry.errors import IntegrityError
@@ -41,7 +41,10 @@ def draft(
 ) -> Draft:
     """Render the Dockerfile of a variant; equal inputs give equal digests on any machine."""
     said = render.labels(variant, lock, compat, base=base, revision=revision)
-    text = render.dockerfile_text(variant, lock, compat, templates=templates(layout), base=base, said=said)
+    text = render.dockerfile_text(
+        variant, lock, compat, templates=templates(layout), base=base, said=said,
+        cuda_folders=libraries.cuda_folders(variant, lock, layout),
+    )
     scripts = {name: resources.files("torchferry").joinpath("inside", name).read_bytes() for name in INSIDE}
     digest = fingerprint([
         text, lock.digest, context.digest(selection), {name: data.hex() for name, data in scripts.items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +74,15 @@ def groups(lock: Lock) -> tuple[Group, ...]:
     return tuple(group for group in made if group.wheels)
 
 
-def environment(variant: Variant, compat: Compat) -> dict[str, str]:
-    """The image's environment: ours, NVIDIA's where torch has CUDA, then the service's own."""
+def environment(variant: Variant, compat: Compat, *, cuda_folders: Sequence[str] = ()) -> dict[str, str]:
+    """The image's environment: ours, NVIDIA's where torch has CUDA, then the service's own.
+
+    ``cuda_folders`` are folders below site-packages on which everybody finds CUDA's libraries.
+    """
     env = dict(OFFLINE_ENV)
+    if cuda_folders:
+        site = VENV / f"lib/python{variant.python}/site-packages"
+        env["LD_LIBRARY_PATH"] = ":".join(str(site / folder) for folder in cuda_folders)
     if variant.cuda:
         # python:slim and Debian set none of these, and the container toolkit's defaults hide libcuda or the GPU.
         env["NVIDIA_VISIBLE_DEVICES"] = "all"
@@ -121,7 +127,8 @@ def health_command(health: Health, port: int) -> list[str]:
 
 
 def dockerfile_text(
-    variant: Variant, lock: Lock, compat: Compat, *, templates: Path, base: str, said: Mapping[str, str]
+    variant: Variant, lock: Lock, compat: Compat, *, templates: Path, base: str, said: Mapping[str, str],
+    cuda_folders: Sequence[str] = (),
 ) -> str:
     """The Dockerfile of one variant; ``base`` is the FROM reference, ``said`` the labels."""
     engine = Environment(
@@ -142,7 +149,8 @@ def dockerfile_text(
         uid=str(UID),
         tools="tools",
         groups=groups(lock),
-        env=list(environment(variant, compat).items()),
+        env=list(environment(variant, compat, cuda_folders=cuda_folders).items()),
+        on_path=bool(cuda_folders),
         volumes=sorted(service.mounts),
         port=service.port,
         health=health,

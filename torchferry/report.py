@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchferry import checks, console, drift, remarks
+from torchferry import checks, console, drift, findings, remarks
 from torchferry.cleaning import Freed
 from torchferry.compat import refuse
+from torchferry.findings import Finding
 from torchferry.layout import MANIFEST
 from torchferry.model import Bundle, Variant
 from torchferry.remarks import WARNING, Remark
@@ -88,6 +89,19 @@ def offers(road: Road, *, as_json: bool) -> None:
         console.show(f"torch {one.torch}: {one.said}")
     if not found:
         console.show("no difference in what was compared")
+
+
+def libraries(found: Mapping[str, Sequence[Finding]], *, as_json: bool) -> None:
+    """Every finding of every audit; IntegrityError when one is an error."""
+    if as_json:
+        console.show_json({label: [dataclasses.asdict(one) for one in rows] for label, rows in found.items()})
+    else:
+        for label, rows in found.items():
+            wrong = len(findings.errors(rows))
+            console.show(f"{label}: {wrong} errors, {len(rows) - wrong} warnings")
+            for one in rows:
+                console.show(f"  {one.severity:7}  {one.text}\n           cure: {one.cure}")
+    findings.refuse(found)
 
 
 def shipped(road: Road, bundle: Bundle, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ DEFAULT_WITHIN = 60
 ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 COMPRESSIONS = ("fast", "small")
 ENGINES = ("auto", "direct", "docker")
+CUDA_LIBRARIES = ("by_rpath", "on_path")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,8 @@ def _service(name: str, spot: Spot, shared: _Shared) -> tuple[Variant, ...]:
             "requirements": "requirements: app/requirements.in",
             "command": "command: [python, -m, my_service]",
         },
-        optional=("port", "health", "env", "mounts", "base", "include", "sdists", "smoke", "variants"),
+        optional=("port", "health", "env", "mounts", "base", "include", "sdists", "smoke", "variants",
+                  "cuda_libraries"),
     )
     base = shared.base if at["base"].absent else _base(at["base"])
     if base is None:
@@ -121,7 +123,8 @@ def _service(name: str, spot: Spot, shared: _Shared) -> tuple[Variant, ...]:
         sdists=tuple(grammar.package(item) for item in _list(at["sdists"], "package names", "[openai-whisper]")),
         smoke=tuple(words(item) for item in _list(at["smoke"], "commands", "[[python, -c, 'import json']]")),
     )
-    return _variants(at["variants"], service, shared)
+    found = choice(at["cuda_libraries"], CUDA_LIBRARIES) or CUDA_LIBRARIES[0]
+    return _variants(at["variants"], service, found, shared)
 
 
 def _rows(spot: Spot, *, expected: str, example: str) -> tuple[tuple[str, Spot], ...]:
@@ -134,10 +137,10 @@ def _list(spot: Spot, what: str, example: str) -> tuple[Spot, ...]:
     return items(spot, expected=f"a list of {what}", example=example)
 
 
-def _variants(spot: Spot, service: Service, shared: _Shared) -> tuple[Variant, ...]:
+def _variants(spot: Spot, service: Service, cuda_libraries: str, shared: _Shared) -> tuple[Variant, ...]:
     plain = Variant(
         release=shared.release, service=service, name="any", python=shared.python, env=service.env,
-        compression=shared.compression,
+        compression=shared.compression, cuda_libraries=cuda_libraries,
     )
     if spot.absent:
         return _on(shared.architectures, plain)
@@ -159,12 +162,17 @@ def _architectures(spot: Spot) -> tuple[str, ...]:
 def _row(name: str, spot: Spot, plain: Variant, shared: _Shared) -> tuple[Variant, ...]:
     grammar.row_name(spot, name)
     at = section(spot, required={"torch": "torch: 2.1.2; a variant without an exact torch cannot be repeated"},
-                 optional=("env", "index", "platforms"))
+                 optional=("env", "index", "platforms", "cuda_libraries"))
+    env = {**plain.env, **_env(at["env"])}
+    found = choice(at["cuda_libraries"], CUDA_LIBRARIES) or plain.cuda_libraries
+    if found == "on_path" and "LD_LIBRARY_PATH" in env:
+        at["cuda_libraries"].refuse("on_path sets LD_LIBRARY_PATH, and so does env", cure="remove one of the two")
     return _on(_architectures(at["platforms"]) or shared.architectures, replace(
         plain,
         name=name,
         torch=grammar.torch(at["torch"]),
-        env={**plain.env, **_env(at["env"])},
+        env=env,
+        cuda_libraries=found,
         index=grammar.index(at["index"]) or None,
     ))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
+from support.elf_factory import make_elf
 from torchferry.model import Wheel
 
 EPOCH = (2020, 1, 1, 0, 0, 0)
@@ -84,10 +85,14 @@ def make_torch(
         "torch/version.py": _torch_version_file(version, said, cuda),
         "torch/_C.py": _torch_c_file(version, cuda),
         "torch/cuda/__init__.py": _TORCH_CUDA,
-        "torch/lib/libtorch.so": b"\x7fELF stand-in for libtorch " + (said or "").encode(),
+        "torch/lib/libtorch.so": make_elf("libtorch.so", texts=[f"stand-in for libtorch {said or ''}"]),
     }
+    if cuda:
+        code = ARCHITECTURES.get((version, cuda), "sm_80 sm_90")
+        files["torch/lib/libtorch_cuda.so"] = make_elf("libtorch_cuda.so", code=code.split())
+        files["torch/lib/libtorch_python.so"] = make_elf("libtorch_python.so", texts=[code])
     if local and cuda:
-        files[f"torch/lib/libcudart-d0da41ae.so.{cuda}"] = b"\x7fELF stand-in for libcudart " + cuda.encode()
+        files[f"torch/lib/libcudart-d0da41ae.so.{cuda}"] = make_elf(f"libcudart-d0da41ae.so.{cuda}")
     return make_wheel(
         folder, "torch", f"{version}+{local}" if local else version, files=files, requires=requires,
         tag=f"{python_tag}-{python_tag}-{platform}",
@@ -101,7 +106,7 @@ def make_nvidia(folder: Path, name: str, version: str, lib: str) -> Path:
         "nvidia/__init__.py": "",
         f"nvidia/{part}/__init__.py": "",
         f"nvidia/{part}/lib/__init__.py": "",
-        f"nvidia/{part}/lib/{lib}": b"\x7fELF stand-in for " + f"{lib} {version}".encode(),
+        f"nvidia/{part}/lib/{lib}": make_elf(lib, texts=[f"stand-in for {lib} {version}"]),
     }
     return make_wheel(folder, name, version, files=files, tag="py3-none-manylinux1_x86_64")
 

@@ -19,11 +19,15 @@ VALUES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters
 KEYS = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,10}\Z")
 
 
-def rendered(variant, lock):
+FOLDERS = ("cusparselt/lib", "nvidia/cublas/lib")
+
+
+def rendered(variant, lock, cuda_folders=()):
     base = "torchferry-base:bookworm-0123456789ab" if variant.service.base.debian else (
         f"{variant.service.base.image}@{lock.base_digest}")
     labels = render.labels(variant, lock, TABLE, base=base, revision="c" * 40)
-    return render.dockerfile_text(variant, lock, TABLE, templates=recipe.TEMPLATES, base=base, said=labels)
+    return render.dockerfile_text(variant, lock, TABLE, templates=recipe.TEMPLATES, base=base, said=labels,
+                                  cuda_folders=cuda_folders)
 
 
 @pytest.mark.parametrize("name", ["cu118", "cu121", "cu124", "cpu", "any"])
@@ -35,6 +39,21 @@ def test_golden(name: str) -> None:
     if os.environ.get("TORCHFERRY_GOLDEN") == "write":
         golden.write_text(text, encoding="utf-8")
     assert text == golden.read_text(encoding="utf-8")
+
+
+def test_golden_with_cuda_libraries_on_the_path() -> None:
+    """Only the one ENV and the comment above it differ from the usual image of this variant."""
+    variant = nouns.variant("cu121", cuda_libraries="on_path")
+    text = rendered(variant, nouns.lock("cu121"), FOLDERS)
+    golden = GOLDEN / f"{variant.label}-on_path.Dockerfile"
+    if os.environ.get("TORCHFERRY_GOLDEN") == "write":
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+    usual = rendered(nouns.variant("cu121"), nouns.lock("cu121")).splitlines()
+    new = [line for line in text.splitlines() if line not in usual]
+    assert len(new) == 2
+    site = "/opt/venv/lib/python3.11/site-packages"
+    assert new[1] == f'ENV LD_LIBRARY_PATH="{site}/cusparselt/lib:{site}/nvidia/cublas/lib"'
 
 
 def test_layers_stand_from_rare_to_frequent() -> None:

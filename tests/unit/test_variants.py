@@ -112,7 +112,8 @@ services:
         "variants.yaml:6: services.engine.requirements: is missing;"
         " add it, such as requirements: app/requirements.in",
         "variants.yaml:8: services.engine.requirments: unknown key, expected one of source, requirements, command,"
-        " port, health, env, mounts, base, include, sdists, smoke, variants, did you mean requirements;"
+        " port, health, env, mounts, base, include, sdists, smoke, variants, cuda_libraries, did you mean"
+        " requirements;"
         " correct its spelling or remove it",
         "variants.yaml:10: services.engine.env.DEBUG: no is read as false, expected a text; write 'no' in quotes",
         "variants.yaml:12: services.engine.variants.cuda121: 'cuda121' is not a variant, expected cpu, or cu and three"
@@ -215,6 +216,8 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("services", "engine", "variants", "cu121", "index"), "http://h:99999/", "is not a URL"),
     (("services", "engine", "variants", "cu121", "index"), "file://wheels", "is not a URL"),
     (("services", "engine", "variants", "cu121", "cuda"), "12.1", "unknown key"),
+    (("services", "engine", "cuda_libraries"), "onpath", "did you mean on_path"),
+    (("services", "engine", "variants", "cu121", "cuda_libraries"), True, "expected by_rpath or on_path"),
     (("services", "web", "base", "image"), "Python:3.11", "is not an image"),
     (("services", "web", "base", "image"), "python:3.11@sha256:12", "is not an image"),
 ]
@@ -229,6 +232,23 @@ def test_a_wrong_value_is_told_once_with_its_field(path: tuple[str | int, ...], 
     assert told[0].startswith(f"variants.yaml:1: {'.'.join(map(str, path))}")
     assert said in told[0]
     assert "; " in told[0]
+
+
+def test_a_row_says_for_itself_who_finds_cuda_libraries() -> None:
+    text = replaced(("services", "engine", "cuda_libraries"), "on_path")
+    assert [one.cuda_libraries for one in parsed(text).variants] == ["on_path", "on_path", "by_rpath"]
+    row = replaced(("services", "engine", "variants", "cu121", "cuda_libraries"), "on_path")
+    assert [one.cuda_libraries for one in parsed(row).variants] == ["on_path", "by_rpath", "by_rpath"]
+    both = text.replace('"cpu": {', '"cpu": {"cuda_libraries": "by_rpath", ')
+    assert [one.cuda_libraries for one in parsed(both).variants] == ["on_path", "by_rpath", "by_rpath"]
+
+
+def test_one_library_path_is_enough() -> None:
+    text = replaced(("services", "engine", "cuda_libraries"), "on_path")
+    told = problems(text.replace('"DEVICE": "auto"', '"LD_LIBRARY_PATH": "/x"'))
+    assert [one.partition(": ")[2] for one in told] == [
+        f"services.engine.variants.{row}.cuda_libraries: on_path sets LD_LIBRARY_PATH, and so does env;"
+        " remove one of the two" for row in ("cu121", "cpu")]
 
 
 @pytest.mark.parametrize("image", [
