@@ -14,7 +14,8 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from torchferry import cleaning, console, host, provision, report  # noqa: E402
+from torchferry import cleaning, console, coverage_report, host, provision, report  # noqa: E402
+from torchferry import doctor as doctors  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry.errors import FerryError  # noqa: E402
 from torchferry.layout import VARIANTS_FILE  # noqa: E402
@@ -69,16 +70,50 @@ def variants(_context, variant, service, file=None, json=False):
 
 @task(iterable=["variant", "service"], help={
     **CHOICE, "json": "one JSON document on stdout",
-    "libraries": "fetch the wheels, and look whether their libraries fit together, the base, and compat.yaml",
+    "imports": "also what the source imports, held against the lock's wheels; nothing is fetched",
+    "libraries": "instead: fetch the wheels, and look whether their libraries fit together, the base, and compat.yaml",
+    "refresh-compat": "instead: how the table of releases differs from what the indexes offer today",
 })
 @ferry
-def check(_context, variant, service, file=None, json=False, libraries=False):
-    """Refuse what cannot exist, before anything is downloaded."""
+def check(_context, variant, service, file=None, json=False, imports=False, libraries=False,
+          refresh_compat=False):
+    """Refuse what cannot exist, before anything is downloaded; warn of what is pointless."""
     way = road(file)
-    if libraries:
+    if refresh_compat:
+        report.offers(way, as_json=json)
+    elif libraries:
         report.libraries(way.audit(way.select(variant, service)), as_json=json)
-        return
-    report.check(way, way.named(variant, service), as_json=json)
+    else:
+        report.check(way, way.named(variant, service), imports=imports, as_json=json)
+
+
+@task(iterable=["variant", "service"], help={
+    **CHOICE, "hosts": "a fleet to lay over it: CSV with the columns host, driver, gpu; - reads stdin",
+    "out": "where the page goes; none: build/coverage.html",
+})
+@ferry
+def coverage(_context, variant, service, file=None, hosts=None, out=None):
+    """Show which variant runs on which driver and GPU, as a table and as a page; with a fleet, which it needs."""
+    way = road(file)
+    coverage_report.show(way, way.select(variant, service), hosts=hosts, out=out)
+
+
+@task(iterable=["variant", "gpu"], help={
+    "smi": "a file with what nvidia-smi printed, in any form; - reads stdin",
+    "driver": "the driver version by hand, as nvidia-smi prints it",
+    "gpu": "the name of a GPU by hand; repeat for more",
+    "error": "a file with an error message; - reads stdin",
+    "scenarios": "the decision table for the project's variants", "json": "one JSON document on stdout",
+    "variant": "only these variants", "file": CHOICE["file"],
+})
+@ferry
+def doctor(_context, gpu, variant, smi=None, driver=None, error=None, scenarios=False, json=False, file=None):
+    """Say which variant runs on a server, why, and what to do: from this machine, or what was pasted from another."""
+    way = road(file)
+    asked = doctors.Asked(smi=smi, driver=driver, gpus=tuple(gpu), error=error, scenarios=scenarios)
+    status = doctors.consult(asked, way.named(variant, []), way.compat, as_json=json)
+    if status:
+        raise Exit(code=status)
 
 
 @task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
@@ -193,5 +228,6 @@ def lint(context):
 
 
 namespace = Collection(
-    setup, variants, check, plan, lock, fetch, render, build, smoke, package, bundle, clean, test, lint
+    setup, variants, check, coverage, doctor, plan, lock, fetch, render, build, smoke, package, bundle, clean, test,
+    lint,
 )

@@ -25,8 +25,10 @@ MODULE_LINES, FUNCTION_LINES, PROTOCOL_METHODS = 300, 40, 4
 WORDS = {"errors", "model", "layout"}
 
 PURE = {
-    "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "lockfile", "render", "dockerfile",
-    "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
+    "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
+    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text", "symptoms", "runline",
+    "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
+    "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
 }
 
@@ -41,6 +43,7 @@ PURE_MAY_DO = {
     ("variants", "is_file"): "`load` says which paths exist; `parse` is told",
     ("variants", "is_dir"): "`load` says which paths exist; `parse` is told",
     ("compat", "read_text"): "the table that comes with the package",
+    ("symptoms", "read_text"): "the catalogue that comes with the package",
 }
 
 IO_LIBRARIES = {
@@ -68,13 +71,15 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "invoke": {},
     "tqdm": {"console": "every bar is shown here"},
-    "yaml": {"yamlpos": "variants.yaml, with positions", "compat_table": "our own compat.yaml"},
+    "yaml": {"yamlpos": "variants.yaml, with positions", "table_fields": "our own tables"},
     "jinja2": {"render": "every template is filled here"},
     "isal": {
         "members": "compresses", "inflate": "decompresses", "savestream": "decompresses what docker save gives",
         "registry": "decompresses what a registry gives", "wheel_reader": "decompresses small files of wheels at once",
     },
-    "pypi_simple": {"index": "every index page is read here"},
+    "pypi_simple": {
+        "listing": "every index page is read here", "index": "where PyPI is", "refresh": "the noun that listing gives",
+    },
     "uv": {
         "resolve": "resolves", "wheelbuild": "makes environments", "venv_tree": "is asked what an environment is",
     },
@@ -84,8 +89,9 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "packaging": dict.fromkeys(
         (
-            "compat", "compat_table", "grammar", "index", "library_set", "lockfile", "model", "purewheel", "sdist",
-            "smoke", "smoke_static", "wheel_groups", "wheel_layout", "wheel_libraries", "wheelbuild", "wheels",
+            "compat", "compat_table", "compat_rows", "drift", "grammar", "library_set", "listing", "lockfile", "model",
+            "purewheel", "refresh", "sdist", "smoke", "smoke_static", "symptoms", "wheel_groups", "wheel_layout",
+            "wheelbuild", "wheel_libraries", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),

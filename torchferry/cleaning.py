@@ -35,7 +35,10 @@ def clean(project: Project, layout: Layout, *, wheels: bool) -> tuple[Freed, ...
 def _built(project: Project, layout: Layout) -> Iterator[Path]:
     contexts = (layout.context(variant) for variant in project.variants)
     yield from (context for context in contexts if (context / DOCKERFILE).is_file())
-    yield from (layout.blobs, layout.bases, layout.logs, layout.smoke, layout.images, layout.audits, layout.verified)
+    yield from (
+        layout.blobs, layout.bases, layout.logs, layout.smoke, layout.images, layout.verified, layout.coverage,
+        layout.audits,
+    )
 
 
 def _released(project: Project, layout: Layout) -> Iterator[Path]:

@@ -10,7 +10,8 @@ from importlib import resources
 
 from packaging.version import InvalidVersion, Version
 
-from torchferry.compat_table import CudaRow, Table, TorchRow, parse_table
+from torchferry.compat_rows import CudaRow, GenerationRow, RuntimeRow, Table, TorchRow
+from torchferry.compat_table import parse_table
 from torchferry.errors import CompatError
 from torchferry.model import Variant
 
@@ -77,6 +78,18 @@ class Compat:
         """What PyPI's plain wheel of that torch is built for ('cu121', 'cpu'); None where the table does not know."""
         row = self.torch(torch)
         return row.pypi.get(architecture) if row else None
+
+    def generation(self, capability: str) -> GenerationRow | None:
+        """The generation of GPUs with this compute capability ('8.6'), or None where the table has none."""
+        return next((row for row in self.table.generations if capability in row.capabilities), None)
+
+    def cudnn(self, torch: str) -> str | None:
+        """The major version of the cuDNN that comes with a torch release; None where the table does not know."""
+        return next((row.major for row in self.table.cudnn if torch in row.torch), None)
+
+    def runtime(self, package: str, version: str) -> RuntimeRow | None:
+        """What a release of a package with CUDA code of its own looks for; None where the table does not know."""
+        return next((row for row in self.table.runtimes if row.package == package and version in row.versions), None)
 
     def torch_index(self, variant_name: str) -> str:
         """The URL of the PyTorch index that has this build."""

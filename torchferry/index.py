@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -19,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 import pypi_simple
 import tomli
-from packaging.utils import canonicalize_name
 
-from torchferry import compat, files, proc, remote, web
+from torchferry import compat, files, listing, proc, remote, web
 from torchferry.errors import ConfigError, IntegrityError, SourceError
+from torchferry.listing import path_of
 from torchferry.model import Variant
 
 MIRRORS = (
@@ -43,7 +42,7 @@ class Sources:
     @property
     def folders(self) -> tuple[Path, ...]:
         """The find-links places that are folders on this machine."""
-        return tuple(place for place in map(_local, self.find_links) if place is not None)
+        return tuple(place for place in map(path_of, self.find_links) if place is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ class Link:
     @property
     def path(self) -> Path | None:
         """The file, where it lies on this machine."""
-        return _local(self.url)
+        return path_of(self.url)
 
 
 def sources_for(
@@ -146,7 +145,7 @@ def size_and_hash(url: str, hashes: Mapping[str, str], sources: Sources) -> dict
 
     Without a known hash the whole file is read. Raises SourceError.
     """
-    local = _local(url)
+    local = path_of(url)
     if local is not None:
         return {"size": local.stat().st_size, "hashes": {"sha256": hashes.get("sha256") or files.sha256(local)}}
     known = hashes.get("sha256")
@@ -162,7 +161,7 @@ def open_wheel(url: str, sources: Sources) -> Iterator[zipfile.ZipFile | None]:
 
     Raises SourceError where it cannot be reached, also while it is read; IntegrityError where it is no zip file.
     """
-    local = _local(url)
+    local = path_of(url)
     if local is not None:
         with _asking(url), zipfile.ZipFile(local) as wheel:
             yield wheel
@@ -189,7 +188,7 @@ def _asking(url: str) -> Iterator[None]:
 
 def _with_credentials(url: str, sources: Sources) -> str:
     for source in (sources.default_index, sources.torch_index, *sources.find_links):
-        if source and _local(source) is None:
+        if source and path_of(source) is None:
             url = web.with_credentials(url, source)
     return url
 
@@ -221,13 +220,12 @@ def _look(
     source: str, sources: Sources, project: str, filename: str, sha256: str, http: web.Client, patience: web.Patience
 ) -> Link | str:
     """The file at one source, or why not, in words."""
-    folder, flat = _local(source), source in sources.find_links
+    folder, flat = path_of(source), source in sources.find_links
     if flat and folder is not None:
         return _look_in_folder(folder / filename, sha256)
-    url = source if flat else f"{source.rstrip('/')}/{canonicalize_name(project)}/"
+    url = source if flat else listing.project_url(source, project)
     try:
-        page = _read_page(url, http, patience)
-        packages = _packages(page, project)
+        packages = listing.packages(url, project, http=http, patience=patience)
     except (web.Transient, web.Refused, web.RangeIgnored, OSError, ValueError) as error:
         return str(error)
     named = [package for package in packages if unquote(urlsplit(package.url).path).rpartition("/")[2] == filename]
@@ -246,30 +244,6 @@ def _look_in_folder(path: Path, sha256: str) -> Link | str:
     if found != sha256:
         return f"has a file of this name with another hash (sha256 {found[:12]}...)"
     return Link(url=path.absolute().as_uri(), size=path.stat().st_size)
-
-
-def _read_page(url: str, http: web.Client, patience: web.Patience) -> web.Page:
-    folder = _local(url)
-    if folder is not None:
-        body = (folder / "index.html").read_bytes()
-        return web.Page(url=f"{folder.as_uri()}/", content_type="text/html", charset=None, body=body)
-    return web.patiently(lambda: web.get(http, url, accept=pypi_simple.ACCEPT_JSON_PREFERRED), patience)
-
-
-def _packages(page: web.Page, project: str) -> list[pypi_simple.DistributionPackage]:
-    try:
-        if page.content_type == "application/vnd.pypi.simple.v1+json":
-            return pypi_simple.ProjectPage.from_json_data(json.loads(page.body), page.url).packages
-        return pypi_simple.ProjectPage.from_html(project, page.body, page.url, page.charset).packages
-    except pypi_simple.UnsupportedRepoVersionError as error:
-        raise ValueError(str(error)) from error
-
-
-def _local(place: str) -> Path | None:
-    """The path that a file: URL or a plain path means; None for what lies elsewhere."""
-    if place.startswith("file:"):
-        return Path(unquote(urlsplit(place).path))
-    return None if "://" in place else Path(place)
 
 
 def _first(environ: Mapping[str, str], *names: str) -> str | None:

@@ -59,6 +59,11 @@ class Layout:
         return self.build / "images"
 
     @property
+    def coverage(self) -> Path:
+        """The picture of what runs where."""
+        return self.build / "coverage.html"
+
+    @property
     def audits(self) -> Path:
         """What is remembered of libraries, by the hash of the wheel or base in which they lie."""
         return self.build / "audit"

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from torchferry import (
     base,
+    bounds,
     compat,
     console,
     context,
@@ -123,7 +124,7 @@ class Road:
                     cure=f"inv lock --service {variant.service.name} --variant {variant.name}",
                 )
         started = time.monotonic()
-        sources = self._sources(variant)
+        sources = self.sources(variant)
         pinned = None
         if variant.service.base.image:
             pinned = self.engines.digest(variant.service.base.image)
@@ -133,6 +134,8 @@ class Road:
             built=sdist.build_all(variant, requirements, self.layout, sources),
         )
         files.write_text(place, lockfile.dump(made, variant))
+        for bound in bounds.binding(self.compat, variant, made):
+            console.say(f"bound: {bound}")
         return self._tell("lock", variant, made, place, made.size, started)
 
     # WheelSet
@@ -142,8 +145,8 @@ class Road:
         started = time.monotonic()
         missing = fetch.missing(lock, variant, self.layout)
         if missing:
-            sdist.restore(lock, variant, self.layout, self._sources(variant))
-            wheel_set = fetch.fetch(lock, variant, self.layout, self._sources(variant))
+            sdist.restore(lock, variant, self.layout, self.sources(variant))
+            wheel_set = fetch.fetch(lock, variant, self.layout, self.sources(variant))
         else:
             wheel_set = fetch.fetched(lock, variant, self.layout)
         for wheel in lock.wheels:
@@ -258,7 +261,8 @@ class Road:
     def _requirements(self, variant: Variant) -> str:
         return resolve.expand_requirements(self.project.root / variant.service.requirements, self.project.root)
 
-    def _sources(self, variant: Variant) -> index.Sources:
+    def sources(self, variant: Variant) -> index.Sources:
+        """Where this variant's wheels come from."""
         return index.sources_for(variant, os.environ, self._pip_config, index.uv_config(os.environ))
 
     @cached_property

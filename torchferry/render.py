@@ -160,6 +160,15 @@ def dockerfile_text(
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
+def page(templates: Path, name: str, **values: object) -> str:
+    """An HTML page: whatever goes in is escaped."""
+    engine = Environment(
+        loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=True,
+    )
+    return engine.get_template(name).render(**values)
+
+
 def _run(words: list[str], tools: str, wheels: str | None = None) -> str:
     """A RUN in exec form. /mnt and /media exist in every base (FHS), so the mounts leave no folder behind."""
     mounts = [f"--mount=type=bind,source={tools},target=/mnt"]

@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchferry import console, findings
+from torchferry import checks, console, drift, findings, remarks
 from torchferry.cleaning import Freed
 from torchferry.compat import refuse
 from torchferry.findings import Finding
 from torchferry.layout import MANIFEST
 from torchferry.model import Bundle, Variant
+from torchferry.remarks import WARNING, Remark
 
 if TYPE_CHECKING:
     from torchferry.pipeline import Road
@@ -42,18 +43,52 @@ def variants(road: Road, chosen: Sequence[Variant], *, as_json: bool) -> None:
     console.show(console.table(rows, header=["service", "variant", "torch", "cuda", "python", "platform", "image"]))
 
 
-def check(road: Road, chosen: Sequence[Variant], *, as_json: bool) -> None:
-    """Every problem of every variant; CompatError when there is one."""
+def check(road: Road, chosen: Sequence[Variant], *, imports: bool, as_json: bool) -> None:
+    """Every problem of every variant, and with ``imports`` what its source asks for in vain; an error for any."""
     found = {variant.label: road.compat.problems(variant) for variant in chosen}
+    looked = {
+        variant.label: checks.check_imports(road, variant)
+        for variant in chosen if imports and not found[variant.label]
+    }
+    said = [*checks.remarks_on(road, chosen)]
+    said += [
+        Remark(about=label, level=WARNING, text=text) for label, one in looked.items() for text in one.warnings
+    ]
+    if as_json:
+        wrong = {label: [*problems, *looked.get(label, checks.NOTHING).problems] for label, problems in found.items()}
+        # No label lacks a hyphen, so none is "warnings"; a label's list holds what makes the status, and nothing else.
+        console.show_json({
+            **{
+                label: [{"problem": one.message, "cure": one.cure} for one in problems]
+                for label, problems in wrong.items()
+            },
+            "warnings": [dataclasses.asdict(remark) for remark in said],
+        })
+    else:
+        for remark in remarks.grouped(said):
+            console.say(f"{remark.level}: {remark.about}: {remark.text}")
+        if not any(found.values()):
+            for variant in chosen:
+                console.show(f"{variant.label}: {_exists(road, variant)}")
+    refuse(one for problems in found.values() for one in problems)
+    checks.refuse_findings(looked)
+
+
+def offers(road: Road, *, as_json: bool) -> None:
+    """How the torch rows of the table differ from what the indexes offer today; SourceError where none answers."""
+    looked = checks.offers(road)
+    found = drift.compare(road.compat.table, looked.offers)
     if as_json:
         console.show_json({
-            label: [{"problem": one.message, "cure": one.cure} for one in problems] for label, problems in found.items()
+            "differences": [dataclasses.asdict(one) for one in found], "silent": list(looked.silent),
         })
-    elif not any(found.values()):
-        for variant in chosen:
-            console.show(f"{variant.label}: {_exists(road, variant)}")
-    wrong = [one for problems in found.values() for one in problems]
-    refuse(wrong)
+        return
+    for line in looked.silent:
+        console.say(f"warning: {line}")
+    for one in found:
+        console.show(f"torch {one.torch}: {one.said}")
+    if not found:
+        console.show("no difference in what was compared")
 
 
 def libraries(found: Mapping[str, Sequence[Finding]], *, as_json: bool) -> None:

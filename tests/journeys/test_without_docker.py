@@ -38,8 +38,10 @@ def test_a_wheel_that_two_variants_share_lies_on_the_disk_once(project: Project)
 def test_json_is_the_whole_of_stdout(project: Project) -> None:
     listed = json.loads(project.made("variants", "--json").stdout)
     assert [row["image"] for row in listed] == [*(f"engine:1.0.0-{name}" for name in VARIANTS), "page:1.0.0-any"]
-    assert json.loads(project.made("check", "--json").stdout) == {
-        **{f"engine-{name}": [] for name in VARIANTS}, "page-any": []}
+    checked = json.loads(project.made("check", "--json").stdout)
+    assert [(one["about"], one["level"]) for one in checked.pop("warnings")][:2] == [
+        ("engine-cu124", "warning"), ("engine", "warning")]
+    assert checked == {**{f"engine-{name}": [] for name in VARIANTS}, "page-any": []}
     before = json.loads(project.made("plan", "--json").stdout)
     assert before["docker"] != "answers"
     assert {row["lock"] for row in before["variants"]} == {"to do"}
@@ -62,6 +64,58 @@ def test_a_build_that_does_not_exist_is_refused_before_a_byte_is_asked_for(
         assert "Traceback" not in done.stderr
     assert index.requests == []
     assert list(json.loads(project.inv("check", "--json").stdout)["engine-cu124"][0]) == ["problem", "cure"]
+
+
+def test_imports_are_checked_from_the_lock_and_the_wheels_that_are_here(project: Project, index: IndexServer) -> None:
+    done = project.inv("check", "--imports", "--service", "page")
+    assert (done.status, "inv lock --service page --variant any" in done.stderr) == (4, True)
+    project.made("fetch", "--service", "page")
+    asked = len(index.requests)
+    project.made("check", "--imports", "--service", "page")
+    project.write("page/page/late.py", "def late():\n    import psutil\n")
+    done = project.inv("check", "--imports", "--service", "page")
+    assert (done.status, "page-any: psutil is imported by page/page/late.py:2" in done.stderr) == (2, True)
+    assert index.requests[asked:] == []
+
+
+def test_what_runs_where_is_printed_and_drawn_with_a_fleet(project: Project) -> None:
+    project.write("my hosts.csv", "host,driver,gpu\n<a>,535.104.05,Tesla T4\nb,470.82.01,Tesla T4\n")
+    done = project.made("coverage", "--hosts", "my hosts.csv")
+    assert "cu118 alone: " in done.stdout
+    assert [line.split() for line in done.stdout.splitlines() if line.startswith("cu121 ")] == [
+        ["cu121", "1", "1", "can", "be", "dropped"]]
+    page = (project.folder / "build/coverage.html").read_text(encoding="utf-8")
+    assert ("<svg" in page, "&lt;a&gt;" in page, "<a>" in page) == (True, True, False)
+    piped = subprocess.run(
+        project.command("coverage", "--hosts", "-", "--out", "fleet.html"), env=dict(project.env), cwd=project.folder,
+        input=b"b,470.82.01,Tesla T4\n", capture_output=True, check=True,
+    )
+    assert b"\n1 host\n" in piped.stdout
+    assert (project.folder / "fleet.html").is_file()
+    refused = project.inv("coverage", "--hosts", "none.csv")
+    assert (refused.status, "--hosts none.csv" in refused.stderr, "Traceback" in refused.stderr) == (2, True, False)
+
+
+def test_a_bound_that_nobody_declares_is_told_when_it_binds_a_lock(project: Project, index: IndexServer) -> None:
+    for version in ("4.56.2", "4.57.0"):
+        make_wheel(index.root / "pypi", "transformers", version)
+    project.write("page/requirements.in", "transformers\n")
+    project.write("engine/requirements.in", "torch\ntransformers\n")
+    said = project.made("lock", "--variant", "cpu").stderr
+    assert said.count("bound: transformers <4.57 for torch 2.1.2: ") == 1
+    locks = {name: (project.folder / f"wheels/pylock.{name}.toml").read_text(encoding="utf-8")
+             for name in ("engine-cpu", "page-any")}
+    assert ("4.56.2" in locks["engine-cpu"], "4.57.0" in locks["page-any"]) == (True, True)
+
+
+def test_the_table_is_compared_with_what_indexes_offer(project: Project) -> None:
+    done = project.made("check", "--refresh-compat")
+    assert "torch 2.1.1: the default index no longer has it" in done.stdout.splitlines()
+    assert not any(line.startswith("torch 2.1.2: cu118") for line in done.stdout.splitlines())
+    nowhere = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple/"}
+    nowhere |= {name: "http://127.0.0.1:9/whl/{variant}" for name in project.env if name.startswith("TORCHFERRY_TORCH")}
+    done = project.inv("check", "--refresh-compat", **nowhere)
+    assert (done.status, "no index says" in done.stderr, "Traceback" in done.stderr) == (5, True, False)
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [

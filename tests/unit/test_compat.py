@@ -9,7 +9,8 @@ import pytest
 from packaging.version import Version
 
 from torchferry.compat import Compat, load, refuse, sm_names
-from torchferry.compat_table import Row, TorchRow, parse_table
+from torchferry.compat_rows import Row, TorchRow
+from torchferry.compat_table import parse_table
 from torchferry.errors import CompatError
 from torchferry.model import Base, Release, Service, Variant
 
@@ -36,7 +37,10 @@ def refusal(wanted: Variant) -> CompatError:
 
 def all_rows(compat: Compat) -> list[Row]:
     table = compat.table
-    return [*table.cuda, *table.torch, *table.capabilities, *table.companions, *table.build_requirements]
+    return [
+        *table.cuda, *table.torch, *table.capabilities, *table.companions, *table.build_requirements,
+        *table.generations, *table.gpus, *table.cudnn, *table.runtimes,
+    ]
 
 
 # what the table holds
@@ -308,3 +312,70 @@ def test_a_malformed_table_is_refused(good: str, bad: str, said: str) -> None:
 def test_an_empty_table_is_refused() -> None:
     with pytest.raises(ValueError, match="top level: expected a mapping"):
         parse_table("")
+
+
+# GPUs and what else brings CUDA code
+
+
+def test_every_generation_is_whole_and_in_order() -> None:
+    rows = load().table.generations
+    assert [row.name for row in rows] == [
+        "Fermi", "Kepler", "Maxwell", "Pascal", "Volta", "Turing", "Ampere", "Ada", "Hopper", "Blackwell",
+    ]
+    assert {row.name: row.last_branch for row in rows if row.last_branch} == {
+        "Fermi": 390, "Kepler": 470, "Maxwell": 580, "Pascal": 580, "Volta": 580,
+    }
+    listed = [tuple(map(int, one.split("."))) for row in rows for one in row.capabilities]
+    assert listed == sorted(listed)
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"), [("3.7", "Kepler"), ("8.9", "Ada"), ("12.1", "Blackwell"), ("9.9", None)]
+)
+def test_the_generation_of_a_compute_capability(capability: str, name: str | None) -> None:
+    row = load().generation(capability)
+    assert (row and row.name) == name
+
+
+@pytest.mark.parametrize(
+    ("torch", "major"), [("2.1.2", "8"), ("2.3.1", "8"), ("2.4.0", "9"), ("2.14.1", "9"), ("9.9", None)]
+)
+def test_the_cudnn_of_a_torch(torch: str, major: str | None) -> None:
+    assert load().cudnn(torch) == major
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "needs"),
+    [
+        ("ctranslate2", "3.24.0", ("11", "8", None)), ("ctranslate2", "4.4.0", ("12", "8", None)),
+        ("ctranslate2", "4.7.1", ("12", "9", None)), ("faster-whisper", "1.2.1", (None, None, "ctranslate2<5,>=4")),
+        ("onnxruntime-gpu", "1.18.1", ("11", "8", None)), ("onnxruntime-gpu", "1.20.0", ("12", "9", None)),
+        ("ctranslate2", "9.0", None), ("numpy", "1.26.4", None),
+    ],
+)
+def test_what_packages_with_cuda_code_look_for(package: str, version: str, needs: tuple[str, str, str] | None) -> None:
+    row = load().runtime(package, version)
+    assert (row and (row.cuda, row.cudnn, row.requires)) == needs
+
+
+def test_windows_has_floors_of_its_own_with_a_doubtful_stretch() -> None:
+    twelve, eleven = load().cuda("12.4").windows, load().cuda("11.8").windows
+    assert (twelve.doubtful_from, twelve.floor, twelve.toolkit_driver) == ("527.41", "528.33", "551.61")
+    assert (eleven.doubtful_from, eleven.floor) == (None, "452.39")
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ('{capability: "3.7", names: [K80, K80M]', '{capability: "3.7", names: [K80, T4]', "t4 stands in 2 rows"),
+        ('{capability: "3.7", names: [K80, K80M]', '{capability: "3.9", names: [K80, K80M]', "no generation has"),
+        ('capabilities: ["8.9"]', 'capabilities: ["8.6"]', "8.6 stands in 2 rows"),
+        ('last_branch: "390"', 'last_branch: 390', "last_branch must be quoted"),
+        ("tegra: true", "tegra: maybe", "tegra must be true or false"),
+        ('windows: {floor: "580"}', 'windows: {floor: "580", ceiling: "590"}', "unknown: ceiling"),
+    ],
+)
+def test_a_malformed_row_of_a_gpu_is_refused(good: str, bad: str, said: str) -> None:
+    assert good in TABLE
+    with pytest.raises(ValueError, match=said):
+        parse_table(TABLE.replace(good, bad, 1))
