@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from torchferry.server import Gpu
 
+MOST = 256
+"""GPUs of one server that are looked at; sixteen is the most that one has."""
+
 DRIVER = r"\d{3}\.\d{1,3}(?:\.\d{1,3})?"
 LIMIT = r"\d{1,2}\.\d{1,2}|\[?N/A\]?|ERR!|Not Found|Unknown"
 
@@ -91,4 +94,4 @@ def _first_of_each(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     seen: dict[int, Gpu] = {}
     for gpu in gpus:
         seen.setdefault(gpu.index, gpu)
-    return tuple(seen.values())
+    return tuple(seen.values())[:MOST]

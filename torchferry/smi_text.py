@@ -19,7 +19,7 @@ _BBCODE = re.compile(
     r"(?i)\[/?(?:code|quote|pre|b|i|u|s|size|color|font|url|img|spoiler|hide|cut|list|table|tr|td|tt|mono|noparse)"
     r"(?:[=\s][^\]\n]{0,100})?\]"
 )
-_FENCE = re.compile(r"(?m)^[\s>]*(?:```|~~~)[\w-]*[ \t]*$")
+_FENCE = re.compile(r"(?m)^[ >]{0,40}(?:```|~~~)[\w-]{0,40} {0,40}$")
 _BORDERS = str.maketrans({
     **dict.fromkeys("│┃║┆┊┇┋▏▕|", "|"), **dict.fromkeys("─━═┄┈―—–", "-"), **dict.fromkeys("┌┐└┘├┤┬┴┼╔╗╚╝╠╣╦╩╬", "+"),
 })
