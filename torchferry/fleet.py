@@ -88,7 +88,7 @@ def parse(text: str, *, file: str, names: GpuNames) -> tuple[Host, ...]:
         if cells["driver"] and not _DRIVER.fullmatch(cells["driver"]):
             raise ConfigError(
                 f"{file}:{line}: {cells['driver']!r} is no driver version",
-                cure="write it as nvidia-smi does: 535.104.05",
+                cure="write it as nvidia-smi does: numbers with dots between them",
             )
         found.setdefault(cells["host"], []).append((line, cells["driver"], cells["gpu"]))
     return tuple(Host(name=host, server=_server(host, told, file, names)) for host, told in found.items())
