@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +125,7 @@ def dockerfile_text(
     variant: Variant, lock: Lock, compat: Compat, *, templates: Path, base: str, said: Mapping[str, str]
 ) -> str:
     """The Dockerfile of one variant; ``base`` is the FROM reference, ``said`` the labels."""
-    engine = Environment(
-        loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,
-    )
+    engine = _engine(templates)
     engine.globals.update(quote=dockerfile.quote, json=dockerfile.json_form, run=_run)
     engine.globals.update(venv=list(VENV_COMMAND), install=list(INSTALL), prepare=list(PREPARE))
     service = variant.service
@@ -150,6 +148,20 @@ def dockerfile_text(
         labels=list(said.items()),
     )
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def script_text(templates: Path, values: Mapping[str, object]) -> str:
+    """ferry.sh from its template; every value goes in through `shell`, which quotes it."""
+    engine = _engine(templates)
+    engine.filters["shell"] = shlex.quote
+    return engine.get_template("ferry.sh.j2").render(**values)
+
+
+def _engine(templates: Path) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )
 
 
 def _run(words: list[str], tools: str, wheels: str | None = None) -> str:

@@ -22,6 +22,12 @@ _BRAND = re.compile(rf"(?:^|[:>\]$] )\s{{0,20}}(?P<name>(?:{BRANDS}|[A-Z]{{1,3}}
 _TITLE = re.compile(r"(?:[A-Z0-9(][\w().+-]{0,40} ?|with |nvgpu)+")
 """A name has no verb: "NVIDIA A100 is not supported" is not one."""
 
+VALUES = {
+    INDEX: r"(?:.*[:>\]$#]\s+)?(\d{1,3})(?:\s*(?:\.\.|-|~).*)?", RELEASE: rf"(?:.*\s)?({DRIVER})",
+    CAPABILITY: r"(?:.*\s)?(\d{1,2}\.\d)", MIG: r"(Enabled|Disabled)",
+}
+"""What the cell of a field can hold; names are read otherwise."""
+
 _CERTAIN = re.compile(r"\d{3}\.\d{1,3}\.\d{1,3}")
 _LIKELY = re.compile(r"[3-9]\d{2}\.(?!00$)\d{2,3}")
 
@@ -79,14 +85,10 @@ def _by_head(cells: Sequence[str], heads: Sequence[str | None]) -> dict[str, str
 
 def _value(cell: str, head: str | None) -> str | None:
     """The part of a cell that its field can hold; None where it holds none ("[N/A]")."""
-    patterns = {
-        INDEX: r"(?:.*[:>\]$#]\s+)?(\d{1,3})(?:\s*(?:\.\.|-|~).*)?", RELEASE: rf"(?:.*\s)?({DRIVER})",
-        CAPABILITY: r"(?:.*\s)?(\d{1,2}\.\d)", MIG: r"(Enabled|Disabled)",
-    }
     if head == NAME:
         named = _BRAND.search(cell)
         return named["name"].strip() if named else cell if re.search("[A-Za-z]{2}", cell) and len(cell) < 80 else None
-    found = re.fullmatch(patterns[head], cell[:120]) if head in patterns else None
+    found = re.fullmatch(VALUES[head], cell[:120]) if head in VALUES else None
     return found[1] if found else None
 
 

@@ -1,0 +1,269 @@
+"""Regular expressions of the reader, translated for a small matcher in awk.
+
+awk has no lookaround, no lazy repeats and, in some versions, not even counted ones. So that ferry.sh reads as Python
+does, each expression becomes a short program for the matcher of templates/ferry/match.awk; one coarse expression
+in plain ERE says where in a line it may begin. Expressions stay in one place, Python's reader.
+
+Steps of a program, by their first letter: cS a character of set S; rS,MIN,MAX,GREEDY characters of set S; bX,Y try X,
+then Y; jX go on at X; vN note this place as N; eCONDITION must hold here; lWIDTH,X,WANTED look around, from WIDTH
+characters back, whether the steps up to X match, and go on at X if that is as wanted; m matched. Characters are numbers: ASCII as it is, others as `Alphabet` counts them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+FIRST = 128
+"""The number of the first character that is not ASCII."""
+
+_ENDLESS = 1_000_000_000
+_SPACE, _DIGIT = frozenset(map(ord, " \t\n\r\f\v")), frozenset(range(48, 58))
+_WORD = _DIGIT | frozenset(range(65, 91)) | frozenset(range(97, 123)) | {95}
+_CATEGORIES = {"CATEGORY_DIGIT": _DIGIT, "CATEGORY_WORD": _WORD}
+_PLAIN = frozenset(map(ord, " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_-<>,;@#%=!~\"'`/&"))
+
+_parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Charset:
+    """Characters by number, or all but these."""
+
+    codes: frozenset[int]
+    negated: bool = False
+
+    def holds(self, code: int) -> bool:
+        return (code in self.codes) != self.negated
+
+    @property
+    def ranges(self) -> str:
+        """'48-57 95', with a leading '!' for all but these."""
+        found: list[list[int]] = []
+        for code in sorted(self.codes):
+            if found and found[-1][1] == code - 1:
+                found[-1][1] = code
+            else:
+                found.append([code, code])
+        said = [f"{first}-{last}" if last > first else f"{first}" for first, last in found]
+        return " ".join((["!"] if self.negated else []) + said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One expression: its name, the number of its first step, and a plain ERE for where it may begin."""
+
+    name: str
+    start: int
+    coarse: str
+
+
+@dataclass(kw_only=True)
+class Alphabet:
+    """Characters beyond ASCII that the expressions name, numbered as they come, and the sets that are made of them."""
+
+    letters: dict[str, int] = field(default_factory=dict)
+    sets: dict[Charset, int] = field(default_factory=dict)
+
+    def code(self, character: str) -> int:
+        if ord(character) < FIRST:
+            return ord(character)
+        return self.letters.setdefault(character, FIRST + len(self.letters))
+
+    def number(self, wanted: Charset) -> int:
+        return self.sets.setdefault(wanted, len(self.sets))
+
+
+class Compiler:
+    """All expressions of the reader into one list of steps."""
+
+    def __init__(self) -> None:
+        self.alphabet = Alphabet()
+        self.steps: list[str] = []
+        self.programs: list[Program] = []
+
+    def add(self, name: str, expression: re.Pattern[str] | str, *, full: bool = False) -> None:
+        """Append one expression; ``full`` as re.fullmatch reads it."""
+        known = re.compile(expression)
+        tree = _parser.parse(rf"(?:{known.pattern})\Z" if full else known.pattern, known.flags & ~re.DEBUG)
+        body = _Body(compiler=self, flags=int(tree.state.flags))
+        start = len(self.steps)
+        body.sequence(list(tree))
+        self.steps.append("m")
+        coarse, _ = body.coarse(list(tree))
+        self.programs.append(Program(name=name, start=start, coarse=coarse))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Body:
+    """One expression on its way into steps."""
+
+    compiler: Compiler
+    flags: int
+
+    def charset(self, kind: str, value: Any) -> Charset | None:
+        """The set that an item of one character stands for; None for other items."""
+        if kind == "LITERAL":
+            return Charset(codes=frozenset(self._cases([value])))
+        if kind == "NOT_LITERAL":
+            return Charset(codes=frozenset(self._cases([value])), negated=True)
+        if kind == "ANY":
+            return Charset(codes=frozenset([10]), negated=True)
+        return self._class(value) if kind == "IN" else None
+
+    def _class(self, items: Sequence[tuple[Any, Any]]) -> Charset:
+        codes: set[int] = set()
+        negated = False
+        for kind, value in items:
+            if str(kind) == "NEGATE":
+                negated = True
+            elif str(kind) == "LITERAL":
+                codes.update(self._cases([value]))
+            elif str(kind) == "RANGE":
+                codes.update(self._cases(range(value[0], value[1] + 1)))
+            else:
+                codes.update(self._category(str(value)))
+        return Charset(codes=frozenset(codes), negated=negated)
+
+    def _category(self, name: str) -> frozenset[int]:
+        if name == "CATEGORY_SPACE":
+            return _SPACE if self.flags & re.ASCII else _SPACE | frozenset(range(28, 32))
+        return _CATEGORIES[name]
+
+    def _cases(self, codes: Iterable[int]) -> Iterable[int]:
+        for code in codes:
+            character = chr(code)
+            both = {character.lower(), character.upper()} if self.flags & re.IGNORECASE else {character}
+            yield from (self.compiler.alphabet.code(one) for one in sorted(both) if len(one) == 1)
+
+    def sequence(self, items: Sequence[tuple[Any, Any]]) -> None:
+        """Append the steps of some items in a row."""
+        steps = self.compiler.steps
+        for item, value in items:
+            kind = str(item)
+            one = self.charset(kind, value)
+            if one:
+                steps.append(f"c{self.compiler.alphabet.number(one)}")
+            elif kind == "SUBPATTERN":
+                group, _, _, inner = value
+                steps.extend([f"v{2 * group}"] if group else [])
+                self.sequence(list(inner))
+                steps.extend([f"v{2 * group + 1}"] if group else [])
+            elif kind == "BRANCH":
+                self._branch([list(branch) for branch in value[1]])
+            elif kind in ("MAX_REPEAT", "MIN_REPEAT"):
+                self._repeat(value[0], min(int(value[1]), _ENDLESS), list(value[2]), greedy=kind == "MAX_REPEAT")
+            elif kind == "AT":
+                steps.append(f"e{self._place(str(value))}")
+            else:
+                self._look(kind, value[0], list(value[1]))
+
+    def _place(self, name: str) -> str:
+        many = self.flags & re.MULTILINE
+        return {
+            "AT_BEGINNING": "^" if many else "A", "AT_END": "$" if many else "z", "AT_END_STRING": "Z",
+            "AT_BOUNDARY": "w",
+        }[name]
+
+    def _branch(self, branches: Sequence[Sequence[tuple[Any, Any]]]) -> None:
+        steps, ends = self.compiler.steps, []
+        for branch in branches[:-1]:
+            fork = len(steps)
+            steps.append("")
+            self.sequence(branch)
+            ends.append(len(steps))
+            steps.append("")
+            steps[fork] = f"b{fork + 1},{len(steps)}"
+        self.sequence(branches[-1])
+        for end in ends:
+            steps[end] = f"j{len(steps)}"
+
+    def _repeat(self, low: int, high: int, items: Sequence[tuple[Any, Any]], *, greedy: bool) -> None:
+        steps = self.compiler.steps
+        one = self.charset(str(items[0][0]), items[0][1]) if len(items) == 1 else None
+        if one:
+            steps.append(f"r{self.compiler.alphabet.number(one)},{low},{high},{int(greedy)}")
+            return
+        assert greedy and low in (0, 1) and high in (1, _ENDLESS), "only ?, * and + of groups"
+        begin = len(steps)
+        if low:
+            self.sequence(items)
+        fork = len(steps)
+        steps.append("")
+        if high == _ENDLESS and low:
+            steps[fork] = f"b{begin},{len(steps)}"
+            return
+        self.sequence(items)
+        steps.extend([f"j{fork}"] if high == _ENDLESS else [])
+        steps[fork] = f"b{fork + 1},{len(steps)}"
+
+    def _look(self, kind: str, direction: int, items: Sequence[tuple[Any, Any]]) -> None:
+        steps, begin = self.compiler.steps, len(self.compiler.steps)
+        steps.append("")
+        self.sequence(items)
+        steps.append("m")
+        wanted = int(kind == "ASSERT")
+        width = 0 if direction > 0 else sum(1 for _ in items)
+        steps[begin] = f"l{width},{len(steps)},{wanted}"
+
+    def coarse(self, items: Sequence[tuple[Any, Any]]) -> tuple[str, bool]:
+        """A plain ERE that matches wherever this does, up to the first character that may be a newline."""
+        text = ""
+        for item, value in items:
+            kind = str(item)
+            one = self.charset(kind, value)
+            if one:
+                if text and one.holds(10):
+                    return text, False
+                text += _bracket(one)
+            elif kind == "SUBPATTERN" or kind == "BRANCH":
+                inner = [list(branch) for branch in value[1]] if kind == "BRANCH" else [list(value[3])]
+                made = [self.coarse(branch) for branch in inner]
+                if all(part for part, _ in made):
+                    text += "(" + "|".join(part for part, _ in made) + ")"
+                elif any(part for part, _ in made):
+                    text += "(" + "|".join(part for part, _ in made if part) + ")?"
+                if not all(whole for _, whole in made):
+                    return text, False
+            elif kind in ("MAX_REPEAT", "MIN_REPEAT"):
+                inside = self.charset(str(value[2][0][0]), value[2][0][1])
+                if inside and inside.holds(10):
+                    return text, False
+                part, whole = self.coarse(list(value[2]))
+                mark = "?" if value[:2] == (0, 1) else "*" if value[0] == 0 else "+"
+                text += f"({part}){mark}" if part and (whole or value[0]) and not (mark == "+" and not whole) else ""
+                if not whole:
+                    return text + (f"({part})" if part and value[0] else ""), False
+        return text, True
+
+
+def _bracket(one: Charset) -> str:
+    """A set as ERE that every awk reads alike, or more than the set: '.' is any character, '@' any but a newline."""
+    codes = sorted(one.codes)
+    assert codes != [64], "awk reads @ as any character but a newline"
+    if one.holds(10):
+        return "."
+    if one.negated or codes[-1] >= FIRST or codes[0] < 32 or (len(codes) > 1 and 92 in codes):
+        return "@"
+    if codes == [92]:
+        return r"\\"
+    if len(codes) == 1 and codes[0] in _PLAIN:
+        return chr(codes[0])
+    if codes == [94]:
+        return r"\^"
+    last = "".join(chr(code) for code in (94, 45) if code in codes)
+    first = "]" if 93 in codes else ""
+    middle = Charset(codes=frozenset(codes) - {93, 94, 45}).ranges.split()
+    return "[" + first + "".join(_span(part) for part in middle) + last + "]"
+
+
+def _span(part: str) -> str:
+    first, _, last = part.partition("-")
+    between = range(int(first), int(last or first) + 1)
+    if len(between) < 4 or not _WORD.issuperset(between):
+        return "".join(map(chr, between))
+    return f"{chr(between[0])}-{chr(between[-1])}"
