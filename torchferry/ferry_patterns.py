@@ -55,10 +55,12 @@ class Charset:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One expression: its name, the number of its first step, and a plain ERE for where it may begin."""
+    """One expression: its name, the number of its first step, the set of characters that it may begin with (None: of
+    any), and a plain ERE that every line in which a match begins matches too."""
 
     name: str
     start: int
+    first: int | None
     coarse: str
 
 
@@ -95,7 +97,9 @@ class Compiler:
         body.sequence(list(tree))
         self.steps.append("m")
         coarse, _ = body.coarse(list(tree))
-        self.programs.append(Program(name=name, start=start, coarse=coarse))
+        codes, empty = body.first(list(tree))
+        first = None if codes is None or empty else self.alphabet.number(Charset(codes=codes))
+        self.programs.append(Program(name=name, start=start, first=first, coarse=coarse))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,9 @@ class _Body:
         if kind == "ANY":
             return Charset(codes=frozenset([10]), negated=True)
         return self._class(value) if kind == "IN" else None
+
+    def _alone(self, items: Sequence[tuple[Any, Any]]) -> Charset | None:
+        return self.charset(str(items[0][0]), items[0][1]) if len(items) == 1 else None
 
     def _class(self, items: Sequence[tuple[Any, Any]]) -> Charset:
         codes: set[int] = set()
@@ -184,7 +191,7 @@ class _Body:
 
     def _repeat(self, low: int, high: int, items: Sequence[tuple[Any, Any]], *, greedy: bool) -> None:
         steps = self.compiler.steps
-        one = self.charset(str(items[0][0]), items[0][1]) if len(items) == 1 else None
+        one = self._alone(items)
         if one:
             steps.append(f"r{self.compiler.alphabet.number(one)},{low},{high},{int(greedy)}")
             return
@@ -210,6 +217,24 @@ class _Body:
         width = 0 if direction > 0 else sum(1 for _ in items)
         steps[begin] = f"l{width},{len(steps)},{wanted}"
 
+    def first(self, items: Sequence[tuple[Any, Any]]) -> tuple[frozenset[int] | None, bool]:
+        """The characters that a match may begin with, None for any; and whether it may be empty so far."""
+        found: frozenset[int] = frozenset()
+        for item, value in items:
+            kind = str(item)
+            one = self.charset(kind, value)
+            if one:
+                return (None if one.negated else found | one.codes), False
+            parts = _inner(kind, value)
+            made = [self.first(part) for part in parts]
+            if any(codes is None for codes, _ in made):
+                return None, False
+            found = found.union(*(codes or frozenset() for codes, _ in made))
+            optional = kind.endswith("_REPEAT") and value[0] == 0
+            if parts and not optional and not any(empty for _, empty in made):
+                return found, False
+        return found, True
+
     def coarse(self, items: Sequence[tuple[Any, Any]]) -> tuple[str, bool]:
         """A plain ERE that matches wherever this does, up to the first character that may be a newline."""
         text = ""
@@ -221,24 +246,34 @@ class _Body:
                     return text, False
                 text += _bracket(one)
             elif kind == "SUBPATTERN" or kind == "BRANCH":
-                inner = [list(branch) for branch in value[1]] if kind == "BRANCH" else [list(value[3])]
-                made = [self.coarse(branch) for branch in inner]
-                if all(part for part, _ in made):
+                made = [self.coarse(part) for part in _inner(kind, value)]
+                if len(made) == 1:
+                    text += made[0][0]
+                elif all(part for part, _ in made):
                     text += "(" + "|".join(part for part, _ in made) + ")"
                 elif any(part for part, _ in made):
                     text += "(" + "|".join(part for part, _ in made if part) + ")?"
                 if not all(whole for _, whole in made):
                     return text, False
             elif kind in ("MAX_REPEAT", "MIN_REPEAT"):
-                inside = self.charset(str(value[2][0][0]), value[2][0][1])
-                if inside and inside.holds(10):
+                inside = self._alone(list(value[2]))
+                if inside and (inside.negated or inside.holds(10)):
                     return text, False
                 part, whole = self.coarse(list(value[2]))
-                mark = "?" if value[:2] == (0, 1) else "*" if value[0] == 0 else "+"
-                text += f"({part}){mark}" if part and (whole or value[0]) and not (mark == "+" and not whole) else ""
                 if not whole:
-                    return text + (f"({part})" if part and value[0] else ""), False
+                    return text + (part if value[0] else ""), False
+                mark = "?" if value[:2] == (0, 1) else "*" if value[0] == 0 else "+"
+                text += (part if inside else f"({part})") + mark
         return text, True
+
+
+def _inner(kind: str, value: Any) -> Sequence[Sequence[tuple[Any, Any]]]:
+    """What stands inside a group, an alternative or a repeat; nothing for places and looks around."""
+    if kind == "BRANCH":
+        return [list(branch) for branch in value[1]]
+    if kind == "SUBPATTERN":
+        return [list(value[3])]
+    return [list(value[2])] if kind.endswith("_REPEAT") else []
 
 
 def _bracket(one: Charset) -> str:

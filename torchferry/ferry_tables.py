@@ -65,10 +65,14 @@ def _expressions(compiler: Compiler) -> None:
 def _reader() -> tuple[tuple[str, ...], ...]:
     compiler = Compiler()
     _expressions(compiler)
-    lines: list[tuple[str, ...]] = [("set", str(number), one.ranges) for one, number in compiler.alphabet.sets.items()]
+    sets = compiler.alphabet.sets.items()
+    lines: list[tuple[str, ...]] = [("set", str(number), one.ranges) for one, number in sets]
     steps = compiler.steps
     lines += [("step", " ".join(steps[at:at + _PER_LINE])) for at in range(0, len(steps), _PER_LINE)]
-    lines += [("program", one.name, str(one.start), one.coarse) for one in compiler.programs]
+    lines += [
+        ("program", one.name, str(one.start), "" if one.first is None else str(one.first), one.coarse)
+        for one in compiler.programs
+    ]
     letters = compiler.alphabet.letters
     points = {**_points(), **{ord(letter): code for letter, code in letters.items()}}
     lines.append(("points", " ".join(f"{point}={code}" for point, code in sorted(points.items()))))

@@ -43,12 +43,17 @@ function read_gpus(f,   i, n, w, kind) {
   }
 }
 
+function read_program(f, rest) {
+  START[f[2]] = f[3] + 0; FIRST_OF[f[2]] = f[4]
+  COARSE[f[2]] = substr(rest, length(f[3]) + length(f[4]) + 3); gsub(/@/, NO_NEWLINE, COARSE[f[2]])
+}
+
 # a line of the tables: what stands behind the second bar may hold bars itself
 function read_line(line,   f, rest) {
   split(line, f, "|"); rest = substr(line, length(f[1]) + length(f[2]) + 3)
   if (f[1] == "step") read_steps(f[2])
   else if (f[1] == "set") read_set(f[2] + 0, f[3])
-  else if (f[1] == "program") { START[f[2]] = f[3] + 0; COARSE[f[2]] = substr(rest, length(f[3]) + 2); gsub(/@/, NO_NEWLINE, COARSE[f[2]]) }
+  else if (f[1] == "program") read_program(f, rest)
   else if (f[1] == "points") read_points(f[2])
   else if (f[1] == "failure") FAILURES[++NFAILURES] = f[2]
   else if (f[1] == "head") HEAD[f[2]] = f[3]
@@ -99,13 +104,13 @@ function told_server(   i, s) {
 }
 
 function verdict_in_words(   r, i, word) {
-  print PICK == "" ? "run: nothing can be said yet" : "run: " PICK
+  print (PICK == "" ? "run: nothing can be said yet" : "run: " PICK)
   for (r = 1; r <= NRULES; r++) {
     word = V_RUNS[r] == "some_gpus" ? "on GPU " V_GPUS[r] " only" : V_RUNS[r]
-    for (i = 1; i <= V_REASONS[r]; i++) print (i == 1 ? R_NAME[r] ": " word ": " : "    ") V_REASON[r, i]
+    for (i = 1; i <= V_REASONS[r]; i++) print ((i == 1 ? R_NAME[r] ": " word ": " : "    ") V_REASON[r, i])
   }
   if (FAILURE != "unreadable") print "server: " told_server()
-  else for (i = 1; i in LOOKED_FOR; i++) print (i == 1 ? "looked for:\n    " : "    ") LOOKED_FOR[i]
+  else for (i = 1; i in LOOKED_FOR; i++) print ((i == 1 ? "looked for:\n    " : "    ") LOOKED_FOR[i])
 }
 
 function end_host() {

@@ -90,20 +90,26 @@ function line_of(p,   low, high, middle) {
   return low
 }
 
-# the first match of a name from p to e, nothing before b being there: sets FOUND, STOP and CAP
-function find(name, p, b, e,   i, stop, part) {
-  B = b; E = e
-  if (p > e + 1 || p < 1) return 0
-  if (!NL) index_lines()
-  for (i = line_of(p); i <= NL && p <= e + 1; ) {
-    if (COARSE[name] == "") { if (start(name, p)) { FOUND = p; return 1 } ; p = LO[++i]; continue }
-    stop = LO[i + 1] - 1; if (stop > e) stop = e
-    part = substr(T, p, stop - p + 1)
-    if (!match(part, COARSE[name])) { p = LO[++i]; continue }
-    p += RSTART - 1
+# the first match of a name in one line, from p to stop: sets FOUND
+function find_in_line(name, p, stop,   set) {
+  set = FIRST_OF[name]
+  if (substr(T, p, stop - p + 1) !~ COARSE[name]) return 0
+  for (; p <= stop; p++) {
+    if (set != "" && !holds(set, p)) continue
     if (start(name, p)) { FOUND = p; return 1 }
-    p++
-    if (p > stop) i++
+  }
+  return 0
+}
+
+# the first match of a name from p to e, nothing before b being there: sets FOUND, STOP and CAP
+function find(name, p, b, e,   i, stop) {
+  B = b; E = e
+  if (p > e || p < 1) return 0
+  if (!NL) index_lines()
+  for (i = line_of(p); i <= NL && p <= e; p = LO[++i]) {
+    stop = LO[i + 1] - 1; if (stop > e) stop = e
+    if (COARSE[name] != "") { if (find_in_line(name, p, stop)) return 1 }
+    else if (start(name, p)) { FOUND = p; return 1 }
   }
   return 0
 }
