@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from torchferry import console, host, provision, report  # noqa: E402
+from torchferry import doctor as doctors  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry.errors import FerryError  # noqa: E402
 from torchferry.layout import VARIANTS_FILE  # noqa: E402
@@ -73,6 +74,24 @@ def check(_context, variant, service, file=None, json=False):
     """Refuse what cannot exist, before anything is downloaded."""
     way = road(file)
     report.check(way, way.named(variant, service), as_json=json)
+
+
+@task(iterable=["variant", "gpu"], help={
+    "smi": "a file with what nvidia-smi printed, in any form; - reads stdin",
+    "driver": "the driver version by hand, as nvidia-smi prints it",
+    "gpu": "the name of a GPU by hand; repeat for more",
+    "error": "a file with an error message; - reads stdin",
+    "scenarios": "the decision table for the project's variants", "json": "one JSON document on stdout",
+    "variant": "only these variants", "file": CHOICE["file"],
+})
+@ferry
+def doctor(_context, gpu, variant, smi=None, driver=None, error=None, scenarios=False, json=False, file=None):
+    """Say which variant runs on a server, why, and what to do: from this machine, or what was pasted from another."""
+    way = road(file)
+    asked = doctors.Asked(smi=smi, driver=driver, gpus=tuple(gpu), error=error, scenarios=scenarios)
+    status = doctors.consult(asked, way.named(variant, []), way.compat, as_json=json)
+    if status:
+        raise Exit(code=status)
 
 
 @task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
@@ -186,5 +205,5 @@ def lint(context):
 
 
 namespace = Collection(
-    setup, variants, check, plan, lock, fetch, render, build, smoke, package, bundle, clean, test, lint
+    setup, variants, check, doctor, plan, lock, fetch, render, build, smoke, package, bundle, clean, test, lint
 )

@@ -26,8 +26,9 @@ WORDS = {"errors", "model", "layout"}
 
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
-    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict",
-    "verdict_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels", "imports", "stdlib", "tarstream",
+    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text", "symptoms", "runline",
+    "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
+    "imports", "stdlib", "tarstream",
 }
 
 PURE_MAY_IMPORT = {
@@ -41,6 +42,7 @@ PURE_MAY_DO = {
     ("variants", "is_file"): "`load` says which paths exist; `parse` is told",
     ("variants", "is_dir"): "`load` says which paths exist; `parse` is told",
     ("compat", "read_text"): "the table that comes with the package",
+    ("symptoms", "read_text"): "the catalogue that comes with the package",
 }
 
 IO_LIBRARIES = {
@@ -86,7 +88,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
         (
             "compat", "compat_table", "compat_rows", "grammar",
             "index", "lockfile", "model", "purewheel", "sdist", "smoke",
-            "smoke_static", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
+            "smoke_static", "symptoms", "wheel_groups", "wheel_layout", "wheelbuild", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),

@@ -14,6 +14,9 @@ from typing import IO
 
 from torchferry.errors import ToolMissing
 
+TIMED_OUT = 124
+"""The status of a program that was killed for taking too long, as timeout(1) has it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
@@ -62,6 +65,7 @@ def run(
 
     ``env`` is added to the environment. ``log`` receives stdout and stderr as they come (stdout and
     stderr of the result are then that text and empty). stdin is closed unless given.
+    A program that is not done after ``timeout`` seconds is killed and has the status TIMED_OUT.
     Raises ToolMissing when the program is not there.
     """
     words = tuple(str(word) for word in argv)
@@ -83,6 +87,8 @@ def run(
         )
     except FileNotFoundError as error:
         raise ToolMissing(f"{words[0]}: no such program", cure=f"install {words[0]}, or run: inv setup") from error
+    except subprocess.TimeoutExpired:
+        return Finished(argv=words, status=TIMED_OUT, stdout="", stderr=f"{words[0]}: no answer within {timeout} s")
     return Finished(argv=words, status=said.returncode, stdout=said.stdout, stderr=said.stderr)
 
 
