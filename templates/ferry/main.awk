@@ -72,7 +72,7 @@ function prepare(   i, n, l, h) {
     PLAIN[h] = (i >= 32 && i < 127) || (i >= 9 && i <= 13) || i == 7 || (i >= 27 && i < 32) ? CH[i] : "\001"
   }
   NO_NEWLINE = "[^\n]"; WORDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
-  NSTEPS = 0
+  NSTEPS = 0; SP = 0; NENTRY = 0; NRULES = 0; NGENERATIONS = 0; NFAILURES = 0; WORST = 0; NDUMP = 0
   n = split(ENVIRON["FERRY_TABLES"], l, "\n")
   for (i = 1; i <= n; i++) read_line(l[i])
   SPREAD = NUMBER["spread"]; LONGEST = NUMBER["longest"]; NEAR = NUMBER["near"]; FIRST_FREE = NUMBER["letters"]

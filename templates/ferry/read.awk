@@ -3,8 +3,9 @@
 
 function add_gpu(s, i, name, cap) { i += 0; n_of[s]++; s_index[s, n_of[s]] = i; s_name[s, n_of[s]] = name; s_cap[s, n_of[s]] = cap }
 
-function forget_host() {
-  split("", n_of); split("", has_index); DRIVER = ""; LIMIT = ""; NG = 0; MIG = 0; PLATFORM = "linux"; ARCH = ""; FAILURE = ""
+function forget_host(   s) {
+  for (s = 1; s < 6; s++) n_of[s] = 0
+  split("", has_index); DRIVER = ""; LIMIT = ""; NG = 0; MIG = 0; PLATFORM = "linux"; ARCH = ""; FAILURE = ""
   split("", form_driver); split("", form_limit); split("", fail_at)
   TABLE = 0; T_START = 0; T_SMI = ""; T_DRIVER = ""; T_LIMIT = ""; T_MIG = 0; T_WINDOWS = 0; T_LOST = 0; TEGRA = 0
 }
