@@ -82,7 +82,7 @@ function prepare(   i, n, l, h) {
 
 function new_host(   n) {
   for (n in POINT) if (POINT[n] >= FIRST_FREE) delete POINT[n]
-  NDUMP = 0; DUMP_PLAIN = 1; FOREIGN = 0; NEXT_LETTER = FIRST_FREE
+  NDUMP = 0; H_DRIVER = ""; H_GPUS = 0; H_ARCH = ""; H_MODELS = 0; DUMP_PLAIN = 1; FOREIGN = 0; NEXT_LETTER = FIRST_FREE
 }
 
 function plain_verdict(name,   r, i) {
@@ -115,26 +115,46 @@ function verdict_in_words(   r, i, word) {
 
 function end_host() {
   if (HOST == "") return
-  if (HOST != "by hand") read_host()
+  if (HOST != "typed") read_host()
+  else forget_host()
+  told_by_hand()
+  told_by_kernel()
   judge()
   if (FORM == "words") verdict_in_words()
   else plain_verdict(HOST)
   if (STATUS > WORST) WORST = STATUS
 }
 
-# a server told by hand: DRIVER and GPUs come from lines of their own
-function told_by_hand(key, text,   by) {
-  HOST = "by hand"
-  if (key == "driver") { forget_host(); DRIVER = text; return }
-  by = named_by_hand(text); NG++
-  G_INDEX[NG] = NG - 1; G_NAME[NG] = text; G_CAP[NG] = N_CAP
-  if (ARCH == "") ARCH = N_ARCH
-  if (N_TEGRA) { PLATFORM = "tegra"; ARCH = "aarch64" }
+# what a person typed goes before what was read
+function told_by_hand(   i, tegra, arch) {
+  if (H_DRIVER != "") DRIVER = H_DRIVER
+  if (H_GPUS) NG = 0
+  tegra = 0; arch = ""
+  for (i = 1; i <= H_GPUS; i++) {
+    named_by_hand(H_GPU[i])
+    G_INDEX[++NG] = i - 1; G_NAME[NG] = H_GPU[i]; G_CAP[NG] = N_CAP
+    if (arch == "") arch = N_ARCH
+    if (N_TEGRA) tegra = 1
+  }
+  if (arch != "") ARCH = arch
+  if (tegra) PLATFORM = "tegra"
+  if (FAILURE == "unreadable" && (DRIVER != "" || NG)) FAILURE = ""
+}
+
+# on the server itself the kernel says which CPU and, without nvidia-smi, which GPUs there are
+function told_by_kernel(   i) {
+  if (H_ARCH == "") return
+  ARCH = H_ARCH
+  if (FAILURE != "not_installed" || DRIVER == "") return
+  FAILURE = ""; NG = 0
+  for (i = 1; i <= H_MODELS; i++) { named(H_MODEL[i]); G_INDEX[++NG] = i - 1; G_NAME[NG] = H_MODEL[i]; G_CAP[NG] = N_CAP }
 }
 
 BEGIN { prepare(); HOST = "" }
 /^host / { end_host(); new_host(); HOST = substr($0, 6); next }
-/^driver / { told_by_hand("driver", substr($0, 8)); next }
-/^gpu / { told_by_hand("gpu", substr($0, 5)); next }
+/^driver / { H_DRIVER = substr($0, 8); next }
+/^gpu / { H_GPU[++H_GPUS] = substr($0, 5); next }
+/^arch / { H_ARCH = substr($0, 6); next }
+/^model / { H_MODEL[++H_MODELS] = substr($0, 7); next }
 { DUMP[++NDUMP] = $0; if ($0 ~ /(^| )([89a-f][0-9a-f]|00)/) DUMP_PLAIN = 0 }
 END { end_host(); exit WORST + 0 }
