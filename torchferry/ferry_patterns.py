@@ -91,13 +91,14 @@ class Compiler:
     def add(self, name: str, expression: re.Pattern[str] | str, *, full: bool = False) -> None:
         """Append one expression; ``full`` as re.fullmatch reads it."""
         known = re.compile(expression)
-        tree = _parser.parse(rf"(?:{known.pattern})\Z" if full else known.pattern, known.flags & ~re.DEBUG)
+        tree = _parser.parse(known.pattern, known.flags & ~re.DEBUG)
+        items = [*tree, *([("AT", "AT_END_STRING")] if full else [])]
         body = _Body(compiler=self, flags=int(tree.state.flags))
         start = len(self.steps)
-        body.sequence(list(tree))
+        body.sequence(items)
         self.steps.append("m")
-        coarse, _ = body.coarse(list(tree))
-        codes, empty = body.first(list(tree))
+        coarse, _ = body.coarse(items)
+        codes, empty = body.first(items)
         first = None if codes is None or empty else self.alphabet.number(Charset(codes=codes))
         self.programs.append(Program(name=name, start=start, first=first, coarse=coarse))
 
@@ -144,7 +145,8 @@ class _Body:
     def _cases(self, codes: Iterable[int]) -> Iterable[int]:
         for code in codes:
             character = chr(code)
-            both = {character.lower(), character.upper()} if self.flags & re.IGNORECASE else {character}
+            folds = self.flags & re.IGNORECASE and (code < FIRST or not self.flags & re.ASCII)
+            both = {character.lower(), character.upper()} if folds else {character}
             yield from (self.compiler.alphabet.code(one) for one in sorted(both) if len(one) == 1)
 
     def sequence(self, items: Sequence[tuple[Any, Any]]) -> None:

@@ -18,9 +18,9 @@ LONGEST = 200
 """Characters of a name that are looked at; NVML gives 96 at most."""
 
 _WORD = re.compile(r"[a-z0-9]+")
-CUT = re.compile(r"(?:\.\.|…)\s*$")
-TYPED_APART = re.compile(r"(?i)(?<=\d)(?=(?:ti|super)\b)")
-TYPED_BEHIND = re.compile(r"(?i)\b(rtx|gtx|gt)(?=\d)")
+CUT = re.compile(r"(?a)(?:\.\.|…)\s*$")
+TYPED_APART = re.compile(r"(?ai)(?<=\d)(?=(?:ti|super)\b)")
+TYPED_BEHIND = re.compile(r"(?ai)\b(rtx|gtx|gt)(?=\d)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,19 +17,19 @@ _HEADS = {
     "driver version": RELEASE, "driver": RELEASE, "compute cap": CAPABILITY, "compute capability": CAPABILITY,
     "cc": CAPABILITY, "mig.mode.current": MIG, "mig mode": MIG,
 }
-_SPLIT = re.compile(r"\s*[,;]\s*|\s{0,40}\t\s*")
-_BRAND = re.compile(rf"(?:^|[:>\]$] )\s{{0,20}}(?P<name>(?:{BRANDS}|[A-Z]{{1,3}}\d{{2,4}}[A-Z]?)\b[^,;]{{0,80}})$")
-_TITLE = re.compile(r"(?:(?:[A-Z0-9(][\w().+-]{0,40}|with|nvgpu)(?: |$))+")
+_SPLIT = re.compile(r"(?a)\s*[,;]\s*|\s{0,40}\t\s*")
+_BRAND = re.compile(rf"(?a)(?:^|[:>\]$] )\s{{0,20}}(?P<name>(?:{BRANDS}|[A-Z]{{1,3}}\d{{2,4}}[A-Z]?)\b[^,;]{{0,80}})$")
+_TITLE = re.compile(r"(?a)(?:(?:[A-Z0-9(][\w().+-]{0,40}|with|nvgpu)(?: |$))+")
 """A name has no verb: "NVIDIA A100 is not supported" is not one."""
 
 VALUES = {
-    INDEX: r"(?:.*[:>\]$#]\s+)?(\d{1,3})(?:\s*(?:\.\.|-|~).*)?", RELEASE: rf"(?:.*\s)?({DRIVER})",
-    CAPABILITY: r"(?:.*\s)?(\d{1,2}\.\d)", MIG: r"(Enabled|Disabled)",
+    INDEX: r"(?a)(?:.*[:>\]$#]\s+)?(\d{1,3})(?:\s*(?:\.\.|-|~).*)?", RELEASE: rf"(?a)(?:.*\s)?({DRIVER})",
+    CAPABILITY: r"(?a)(?:.*\s)?(\d{1,2}\.\d)", MIG: r"(?a)(Enabled|Disabled)",
 }
 """What the cell of a field can hold; names are read otherwise."""
 
-_CERTAIN = re.compile(r"\d{3}\.\d{1,3}\.\d{1,3}")
-_LIKELY = re.compile(r"[3-9]\d{2}\.(?!00$)\d{2,3}")
+_CERTAIN = re.compile(r"(?a)(?:.*\s)?\d{3}\.\d{1,3}\.\d{1,3}")
+_LIKELY = re.compile(r"(?a)[3-9]\d{2}\.(?!00$)\d{2,3}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +99,11 @@ def _by_look(cells: Sequence[str], known: Callable[[str], bool]) -> dict[str, st
         named = _BRAND.search(cell)
         if named and NAME not in found and _TITLE.fullmatch(named["name"]) and known(named["name"]):
             found[NAME] = named["name"].strip()
-        elif re.fullmatch(r"(?:.*\s)?" + _CERTAIN.pattern, cell[-40:]):
+        elif _CERTAIN.fullmatch(cell[-40:]):
             found[RELEASE] = cell.split()[-1]
         elif _LIKELY.fullmatch(cell):
             found.setdefault(RELEASE, cell)
-        elif re.fullmatch(r"\d{1,2}\.\d", cell) and len(cells) > 1:
+        elif re.fullmatch(r"(?a)\d{1,2}\.\d", cell) and len(cells) > 1:
             found.setdefault(CAPABILITY, cell)
     if NAME not in found and not (len(cells) == 1 and RELEASE in found and found[RELEASE] == cells[0]):
         return {}
