@@ -93,7 +93,7 @@ function line_of(p,   low, high, middle) {
 # the first match of a name in one line, from p to stop: sets FOUND
 function find_in_line(name, p, stop,   set) {
   set = FIRST_OF[name]
-  if (substr(T, p, stop - p + 1) !~ COARSE[name]) return 0
+  if (COARSE[name] != "" && substr(T, p, stop - p + 1) !~ COARSE[name]) return 0
   for (; p <= stop; p++) {
     if (set != "" && !holds(set, p)) continue
     if (start(name, p)) { FOUND = p; return 1 }
@@ -108,8 +108,7 @@ function find(name, p, b, e,   i, stop) {
   if (!NL) index_lines()
   for (i = line_of(p); i <= NL && p <= e; p = LO[++i]) {
     stop = LO[i + 1] - 1; if (stop > e) stop = e
-    if (COARSE[name] != "") { if (find_in_line(name, p, stop)) return 1 }
-    else if (start(name, p)) { FOUND = p; return 1 }
+    if (find_in_line(name, p, stop)) return 1
   }
   return 0
 }
