@@ -18,39 +18,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FIRST = 128
-"""The number of the first character that is not ASCII."""
+from torchferry.charset import DIGIT, FIRST, SPACE, WORD, Charset, bracket
 
 _ENDLESS = 1_000_000_000
-_SPACE, _DIGIT = frozenset(map(ord, " \t\n\r\f\v")), frozenset(range(48, 58))
-_WORD = _DIGIT | frozenset(range(65, 91)) | frozenset(range(97, 123)) | {95}
-_CATEGORIES = {"CATEGORY_DIGIT": _DIGIT, "CATEGORY_WORD": _WORD}
-_PLAIN = frozenset(map(ord, " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_-<>,;@#%=!~\"'`/&"))
+_CATEGORIES = {"CATEGORY_DIGIT": DIGIT, "CATEGORY_WORD": WORD}
 
 _parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Charset:
-    """Characters by number, or all but these."""
-
-    codes: frozenset[int]
-    negated: bool = False
-
-    def holds(self, code: int) -> bool:
-        return (code in self.codes) != self.negated
-
-    @property
-    def ranges(self) -> str:
-        """'48-57 95', with a leading '!' for all but these."""
-        found: list[list[int]] = []
-        for code in sorted(self.codes):
-            if found and found[-1][1] == code - 1:
-                found[-1][1] = code
-            else:
-                found.append([code, code])
-        said = [f"{first}-{last}" if last > first else f"{first}" for first, last in found]
-        return " ".join((["!"] if self.negated else []) + said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +112,7 @@ class _Body:
 
     def _category(self, name: str) -> frozenset[int]:
         if name == "CATEGORY_SPACE":
-            return _SPACE if self.flags & re.ASCII else _SPACE | frozenset(range(28, 32))
+            return SPACE if self.flags & re.ASCII else SPACE | frozenset(range(28, 32))
         return _CATEGORIES[name]
 
     def _cases(self, codes: Iterable[int]) -> Iterable[int]:
@@ -246,7 +219,7 @@ class _Body:
             if one:
                 if text and one.holds(10):
                     return text, False
-                text += _bracket(one)
+                text += bracket(one)
             elif kind == "SUBPATTERN" or kind == "BRANCH":
                 made = [self.coarse(part) for part in _inner(kind, value)]
                 if len(made) == 1:
@@ -276,31 +249,3 @@ def _inner(kind: str, value: Any) -> Sequence[Sequence[tuple[Any, Any]]]:
     if kind == "SUBPATTERN":
         return [list(value[3])]
     return [list(value[2])] if kind.endswith("_REPEAT") else []
-
-
-def _bracket(one: Charset) -> str:
-    """A set as ERE that every awk reads alike, or more than the set: '.' is any character, '@' any but a newline."""
-    codes = sorted(one.codes)
-    assert codes != [64], "awk reads @ as any character but a newline"
-    if one.holds(10):
-        return "."
-    if one.negated or codes[-1] >= FIRST or codes[0] < 32 or (len(codes) > 1 and 92 in codes):
-        return "@"
-    if codes == [92]:
-        return r"\\"
-    if len(codes) == 1 and codes[0] in _PLAIN:
-        return chr(codes[0])
-    if codes == [94]:
-        return r"\^"
-    last = "".join(chr(code) for code in (94, 45) if code in codes)
-    first = "]" if 93 in codes else ""
-    middle = Charset(codes=frozenset(codes) - {93, 94, 45}).ranges.split()
-    return "[" + first + "".join(_span(part) for part in middle) + last + "]"
-
-
-def _span(part: str) -> str:
-    first, _, last = part.partition("-")
-    between = range(int(first), int(last or first) + 1)
-    if len(between) < 4 or not _WORD.issuperset(between):
-        return "".join(map(chr, between))
-    return f"{chr(between[0])}-{chr(between[-1])}"

@@ -5,15 +5,15 @@ One fact a line, its parts between bars; the last part may hold bars itself. tem
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import groupby
 
 from torchferry import smi, smi_csv, smi_forms, smi_table, smi_text
+from torchferry.charset import FIRST
 from torchferry.compat import Compat
 from torchferry.compat_rows import Floors
-from torchferry.ferry_patterns import FIRST, Compiler
+from torchferry.ferry_patterns import Compiler
 from torchferry.gpus import CUT, TYPED_APART, TYPED_BEHIND, words
 from torchferry.server import WINDOWS_SPREAD
 from torchferry.smi_table import DRIVER, LIMIT

@@ -98,7 +98,7 @@ def is_listed(variant: Variant, built: BuiltImage, layout: Layout) -> bool:
 
 
 def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout) -> Bundle:
-    """Write ferry.sh, manifest.json and SHA256SUMS over the new archives and those of other variants that still stand."""
+    """Write ferry.sh, manifest.json and SHA256SUMS over new archives and those of other variants that still stand."""
     release = project.release
     made = {
         one.variant.key: manifest.entry(
