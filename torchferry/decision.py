@@ -71,14 +71,15 @@ def _two(exam: Exam) -> Iterator[str]:
 
 
 def _fitting(exam: Exam, cuda: Sequence[Rule]) -> tuple[Server, Judgement, str]:
-    """This server where a variant fits, else one that the first CUDA variant was made for."""
+    """This server where a variant fits, else one with the GPU that most variants serve and a driver for all of them."""
     if exam.judgement.status == FITS and exam.judgement.pick:
         return exam.server, exam.judgement, exam.judgement.pick
-    first = cuda[0]
-    major, minor = first.code[0]
-    driver = first.linux.toolkit_driver if first.linux else None
-    server = Server(driver=driver, gpus=(Gpu(index=0, name="", capability=f"{major}.{minor}"),))
-    return server, judge(server, [first], exam.compat), first.name
+    known = [one for row in exam.compat.table.generations for one in row.capabilities]
+    usual = max(known, key=lambda one: (sum(rule.serves(one) for rule in cuda), version(one)))
+    driver = max((rule.linux.toolkit_driver for rule in cuda if rule.linux), key=version)
+    server = Server(driver=driver, gpus=(Gpu(index=0, name="", capability=usual),))
+    judgement = judge(server, cuda, exam.compat)
+    return server, judgement, judgement.pick or cuda[0].name
 
 
 def _here(exam: Exam) -> str:

@@ -34,7 +34,7 @@ class Asked:
 
     @property
     def anything(self) -> bool:
-        return bool(self.smi or self.driver or self.gpus)
+        return self.smi is not None or self.driver is not None or bool(self.gpus)
 
 
 def consult(asked: Asked, variants: Sequence[Variant], compat: Compat, *, as_json: bool) -> int:
@@ -61,8 +61,11 @@ def _exam(
 ) -> Exam:
     names = GpuNames(table=compat.table)
     here: tuple[str, ...] = ()
+    also: tuple[symptoms.Symptom, ...] = ()
     if asked.anything:
-        server = by_hand(asked, smi.read(content(asked.smi), names) if asked.smi else Server(), names)
+        text = content(asked.smi) if asked.smi else b""
+        server = by_hand(asked, smi.read(text, names) if asked.smi else Server(), names)
+        also = symptoms.recognised(decoded(text), catalogue) if server.failure == UNREADABLE else ()
     elif asked.scenarios:
         server = Server(failure=UNREADABLE)
     else:
@@ -71,7 +74,7 @@ def _exam(
     ours = rules(variants, compat)
     return Exam(
         server=server, variants=tuple(one for one in variants if one.torch is not None), rules=ours,
-        judgement=judge(server, ours, compat), compat=compat, symptoms=tuple(catalogue), here=here,
+        judgement=judge(server, ours, compat), compat=compat, symptoms=tuple(catalogue), here=here, also=also,
     )
 
 

@@ -10,7 +10,7 @@ from torchferry import remedies, runline, traps
 from torchferry.compat import Compat
 from torchferry.model import Variant
 from torchferry.remedies import Remedy
-from torchferry.server import GPU_LOST, UNREADABLE, Server
+from torchferry.server import GPU_LOST, NO_LIBNVML, NOT_INSTALLED, UNREADABLE, Server
 from torchferry.symptoms import Symptom, first_with, of_failure
 from torchferry.verdict import FITS, NO, ONLY_CPU, SOME, UNKNOWN, Judgement, Rule, Verdict
 
@@ -26,7 +26,10 @@ ASK = (
 
 @dataclass(frozen=True, kw_only=True)
 class Exam:
-    """A server, the variants of a project, the judgement on them, and what it was judged by."""
+    """A server, the variants of a project, the judgement on them, and what it was judged by.
+
+    ``here`` are sentences about this machine; ``also`` are messages in a text that tells nothing else.
+    """
 
     server: Server
     variants: tuple[Variant, ...]
@@ -35,6 +38,7 @@ class Exam:
     compat: Compat
     symptoms: tuple[Symptom, ...]
     here: tuple[str, ...] = ()
+    also: tuple[Symptom, ...] = ()
 
     @property
     def picked(self) -> Verdict | None:
@@ -63,6 +67,9 @@ def as_json(exam: Exam) -> dict[str, Any]:
 
 def answer(exam: Exam) -> str:
     """Everything that a person needs to know of this server, most important first."""
+    if exam.server.failure == UNREADABLE:
+        parts = [_unreadable(exam), *([explained(exam.also, None)] if exam.also else [])]
+        return "\n\n".join(parts)
     parts = [_headline(exam), _seen(exam), _others(exam), _notes(exam), _change(exam)]
     parts += [f"way {number}: {remedy_text(one)}" for number, one in enumerate(ways(exam), start=1)]
     parts += ["\n".join(["on this machine:", *(f"  {line}" for line in exam.here)])] if exam.here else []
@@ -91,20 +98,24 @@ def _headline(exam: Exam) -> str:
     if judgement.status == FITS and verdict:
         some = f" on GPU {', '.join(map(str, verdict.gpus))} only" if verdict.runs == SOME else ""
         lines = [f"run {judgement.pick}{some}", *(f"  {reason.text}" for reason in verdict.reasons)]
-        flag = runline.devices(verdict.gpus) if verdict.runs == SOME else runline.ALL
+        flag = remedies.gpu_flag(verdict.gpus, server)
         lines += [f"  {runline.docker_run(one, gpus=flag)}" for one in exam.variants if one.name == judgement.pick]
         return "\n".join(lines)
-    if server.failure == UNREADABLE:
-        looked = [f"  {line}" for line in server.looked_for]
-        return "\n".join(["nothing can be said: the text holds none of what was looked for", *looked, *_ask()])
-    if broken := of_failure(server.failure, exam.symptoms):
-        now = "" if server.failure == GPU_LOST or judgement.pick is None else " The CPU works now, with any image."
+    broken = of_failure(server.failure, exam.symptoms)
+    if broken and server.failure != GPU_LOST:
+        now = " The CPU works now, with any image." if judgement.pick else ""
         return f"no GPU can be used: {broken.cause}{now}"
     if judgement.status == ONLY_CPU:
         return f"run {judgement.pick}: no GPU variant runs here"
     if any(one.runs == UNKNOWN for one in judgement.verdicts.values()):
         return "\n".join(["not settled yet: the text does not tell enough. Run this on the server:", *_ask()])
     return "no variant of this project runs on this server"
+
+
+def _unreadable(exam: Exam) -> str:
+    lines = ["nothing can be said: the text holds none of what was looked for:"]
+    lines += [f"  {line}" for line in exam.server.looked_for]
+    return "\n".join([*lines, "run this on the server:", *_ask()])
 
 
 def _ask() -> Iterator[str]:
@@ -116,9 +127,12 @@ def _seen(exam: Exam) -> str:
     server = exam.server
     facts = [f"driver {server.driver}" if server.driver else "driver not known"]
     facts += [f"CUDA limit {server.cuda_limit}"] if server.cuda_limit else []
+    groups: dict[tuple[str, str | None], list[str]] = {}
     for gpu in server.gpus:
-        known = f"{gpu.capability}, {_generation(gpu.capability, exam.compat)}" if gpu.capability else "not known which"
-        facts.append(f"GPU {gpu.index}: {gpu.name or 'no name shown'} ({known})")
+        groups.setdefault((gpu.name, gpu.capability), []).append(str(gpu.index))
+    for (name, capability), indexes in groups.items():
+        known = f"{capability}, {_generation(capability, exam.compat)}" if capability else "not known which"
+        facts.append(f"GPU {','.join(indexes)}: {name or 'no name shown'} ({known})")
     facts += ["no GPU shown"] if not server.gpus else []
     facts += [server.platform] if server.platform != "linux" else []
     facts += [f"CPU {server.arch}"] if server.arch else []
@@ -149,9 +163,12 @@ def _notes(exam: Exam) -> str:
 def _change(exam: Exam) -> str:
     """Why no GPU variant fits and what would change that; nothing where one does."""
     server, judgement = exam.server, exam.judgement
-    if judgement.status == FITS or server.failure or (server.arch and server.arch != "x86_64"):
+    if judgement.status == FITS or (server.arch and server.arch != "x86_64"):
         return ""
     lines = []
+    if server.failure in (NOT_INSTALLED, NO_LIBNVML):
+        lines += [f"  a driver {floor} or newer: it runs {', '.join(names)}"
+                  for floor, names in remedies.floors(exam.rules).items()]
     if wanted := _missing_rows(exam):
         lines.append(f"  a variant with code for this GPU: {' or '.join(wanted)}")
     if target := remedies.upgrade(server, judgement, exam.rules, exam.compat):

@@ -54,6 +54,7 @@ def _expressions(compiler: Compiler) -> None:
     compiler.add("TYPED_BEFORE", TYPED_BEHIND)
     compiler.add("TITLE", smi_csv._TITLE, full=True)
     compiler.add("CERTAIN", smi_csv._CERTAIN, full=True)
+    compiler.add("OF_A_GPU", smi_csv._OF_A_GPU, full=True)
     compiler.add("LIKELY", smi_csv._LIKELY, full=True)
     for field, pattern in smi_csv.VALUES.items():
         compiler.add(f"FIELD_{field}", pattern, full=True)
@@ -81,7 +82,8 @@ def _reader() -> tuple[tuple[str, ...], ...]:
     lines += _cp1252()
     lines += [("looked", one) for one in smi.LOOKED_FOR]
     numbers = {
-        "letters": FIRST + len(letters), "longest": smi_text.LONGEST, "near": smi_table.NEAR, "spread": WINDOWS_SPREAD,
+        "letters": FIRST + len(letters), "longest": smi_text.LONGEST, "near": smi_table.NEAR, "most": smi_table.MOST,
+        "row": smi_csv.LONGEST, "spread": WINDOWS_SPREAD,
     }
     lines += [("number", name, str(number)) for name, number in numbers.items()]
     return tuple(lines)

@@ -34,12 +34,19 @@ class GpuNames:
         """Every name as its words in lower case, with the row it stands in."""
         return tuple((words(name), row) for row in self.table.gpus for name in row.names)
 
+    @cached_property
+    def _by_first_word(self) -> dict[str, list[tuple[tuple[str, ...], GpuRow]]]:
+        found: dict[str, list[tuple[tuple[str, ...], GpuRow]]] = {}
+        for entry, row in self.entries:
+            found.setdefault(entry[0], []).append((entry, row))
+        return found
+
     def row(self, name: str) -> GpuRow | None:
         """The row that a printed name belongs to; None where it is unknown, or cut so that several remain."""
         said, cut = words(name), is_cut(name)
         best, found = (0, 0), list[GpuRow]()
-        for entry, row in self.entries:
-            for start in range(len(said)):
+        for start, word in enumerate(said):
+            for entry, row in self.entries if cut else self._by_first_word.get(word, ()):
                 rank = (_covered(said[start:], entry, cut=cut), -start)
                 if rank[0] and rank > best:
                     best, found = rank, [row]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torchferry import runline
 from torchferry.compat import Compat
 from torchferry.model import Variant
-from torchferry.server import Server, version
+from torchferry.server import GPU_LOST, Server, version
 from torchferry.symptoms import Symptom
 from torchferry.verdict import Branches, Judgement, Rule
 
@@ -44,25 +44,30 @@ def cpu_now(variants: Sequence[Variant]) -> Remedy:
         lines = [runline.on_cpu(one, variants) for one in own if one.name == "cpu"]
         lines += [runline.on_cpu(one, variants) for one in own if one.cuda][:1]
         what = "start it on the CPU; any image of the service can, with the last word changed"
-        steps += [_removed(own[0]), Step(what=what, run=tuple(lines), takes=START), *_health(own[0])]
+        steps += [_set_aside(own[0]), Step(what=what, run=tuple(lines), takes=START), *_health(own[0])]
     return Remedy(title="CPU now", steps=tuple(steps))
 
 
 def with_gpu(name: str, gpus: Sequence[int], variants: Sequence[Variant], server: Server) -> Remedy:
     """The picked variant on the GPUs that it can use (all of the server's, or some)."""
-    flag = runline.ALL if set(gpus) == {gpu.index for gpu in server.gpus} else runline.devices(gpus)
-    steps = []
+    flag, steps = gpu_flag(gpus, server), list[Step]()
     for one in (one for one in variants if one.name == name):
         archive = f"{one.service.name}-{one.release.version}-{one.full_name}.tar.gz"
         steps += [
             Step(what="load the image", run=(f"docker load -i {one.release.folder}/{archive}",), takes=LOAD),
-            _removed(one),
+            _set_aside(one),
             Step(what="start it", run=(runline.docker_run(one, gpus=flag),), takes=START),
             Step(what="see that it has the GPU: the CUDA release and True",
                  run=(f"docker exec {one.service.name} {GPU_CHECK}",), takes=START),
             *_health(one),
         ]
     return Remedy(title=f"{name} on the GPU", steps=tuple(steps))
+
+
+def gpu_flag(gpus: Sequence[int], server: Server) -> str:
+    """What --gpus takes: all, or the ones that can be used, where one cannot or no longer answers."""
+    whole = set(gpus) == {gpu.index for gpu in server.gpus} and server.failure != GPU_LOST
+    return runline.ALL if whole else runline.devices(gpus)
 
 
 def another_variant(wanted: Sequence[str]) -> Remedy:
@@ -104,6 +109,15 @@ def gpu_back(symptom: Symptom) -> Remedy:
     return Remedy(title="how the GPU comes back", steps=tuple(steps))
 
 
+def floors(rules: Sequence[Rule]) -> dict[str, list[str]]:
+    """The oldest Linux driver for the variants with CUDA, lowest first."""
+    found: dict[str, list[str]] = {}
+    for rule in rules:
+        if rule.linux:
+            found.setdefault(rule.linux.floor, []).append(rule.name)
+    return dict(sorted(found.items(), key=lambda pair: version(pair[0])))
+
+
 def upgrade(
     server: Server, judgement: Judgement, rules: Sequence[Rule], compat: Compat
 ) -> tuple[str, tuple[str, ...]] | None:
@@ -134,9 +148,12 @@ def _services(variants: Sequence[Variant]) -> list[str]:
     return list(dict.fromkeys(one.service.name for one in variants if one.torch is not None))
 
 
-def _removed(variant: Variant) -> Step:
+def _set_aside(variant: Variant) -> Step:
     name = variant.service.name
-    return Step(what="remove an older container of that name, if there is one", run=(f"docker rm -f {name}",))
+    return Step(
+        what=f"set an older container aside, if there is one (to go back: docker start {name}-before)",
+        run=(f"docker stop {name} && docker rename {name} {name}-before",),
+    )
 
 
 def _health(variant: Variant) -> tuple[Step, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from torchferry.server import Gpu
 from torchferry.smi_forms import BRANDS, Facts
-from torchferry.smi_table import DRIVER
+from torchferry.smi_table import DRIVER, MOST
 
 INDEX, NAME, RELEASE, CAPABILITY, MIG = "index", "name", "driver", "capability", "mig"
 _HEADS = {
@@ -17,6 +18,9 @@ _HEADS = {
     "driver version": RELEASE, "driver": RELEASE, "compute cap": CAPABILITY, "compute capability": CAPABILITY,
     "cc": CAPABILITY, "mig.mode.current": MIG, "mig mode": MIG,
 }
+LONGEST = 1500
+"""Characters of a row: all fields that nvidia-smi knows make a third of that."""
+
 _SPLIT = re.compile(r"(?a)\s*[,;]\s*|\s{0,40}\t\s*")
 _BRAND = re.compile(rf"(?a)(?:^|[:>\]$] )\s{{0,20}}(?P<name>(?:{BRANDS}|[A-Z]{{1,3}}\d{{2,4}}[A-Z]?)\b[^,;]{{0,80}})$")
 _TITLE = re.compile(r"(?a)(?:(?:[A-Z0-9(][\w().+-]{0,40}|with|nvgpu)(?: |$))+")
@@ -29,6 +33,11 @@ VALUES = {
 """What the cell of a field can hold; names are read otherwise."""
 
 _CERTAIN = re.compile(r"(?a)(?:.*\s)?\d{3}\.\d{1,3}\.\d{1,3}")
+_OF_A_GPU = re.compile(
+    r"(?a)\d{3}\.\d{1,3}\.\d{1,3}|[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d|GPU-[0-9a-f-]+|\d+ MiB"
+)
+"""Cells beside which a name of a product is that of a GPU, also of one that no table knows."""
+
 _LIKELY = re.compile(r"(?a)[3-9]\d{2}\.(?!00$)\d{2,3}")
 
 
@@ -40,7 +49,7 @@ class _Row:
 
 def table(text: str, known: Callable[[str], bool]) -> Facts:
     """The GPUs and the driver of CSV rows; ``known`` says whether a bare word is the name of a GPU."""
-    rows = list(_rows(text, known))
+    rows = list(islice(_rows(text, known), MOST))
     drivers = {row.fields[RELEASE] for row in rows if RELEASE in row.fields}
     # Without a header a power limit can look like a driver; but all GPUs of a host have the same driver.
     driver = drivers.pop() if len(drivers) == 1 else None
@@ -55,7 +64,7 @@ def table(text: str, known: Callable[[str], bool]) -> Facts:
 
 def _rows(text: str, known: Callable[[str], bool]) -> Iterator[_Row]:
     heads: list[str | None] | None = None
-    for line in text.split("\n"):
+    for line in (line for line in text.split("\n") if 0 < len(line) <= LONGEST):
         cells = tuple(cell.strip().strip('"').strip() for cell in _SPLIT.split(line.strip()))[:64]
         if found := _header(cells):
             heads = found
@@ -95,9 +104,12 @@ def _value(cell: str, head: str | None) -> str | None:
 def _by_look(cells: Sequence[str], known: Callable[[str], bool]) -> dict[str, str]:
     """A row without header: what its cells can only be."""
     found: dict[str, str] = {}
+    certain = any(_OF_A_GPU.fullmatch(cell) for cell in cells)
     for cell in cells:
         named = _BRAND.search(cell)
-        if named and NAME not in found and _TITLE.fullmatch(named["name"]) and known(named["name"]):
+        if named and NAME not in found and _TITLE.fullmatch(named["name"]) and (
+            certain or known(named["name"])
+        ):
             found[NAME] = named["name"].strip()
         elif _CERTAIN.fullmatch(cell[-40:]):
             found[RELEASE] = cell.split()[-1]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from torchferry.server import Gpu
-from torchferry.smi_table import DRIVER, LIMIT
+from torchferry.smi_table import DRIVER, LIMIT, MOST
 
 BRANDS = r"NVIDIA|Tesla|GeForce|Quadro|GRID|TITAN|RTX|GTX|NVS|Orin|Xavier|Jetson"
 """Words with which the name of a product begins; which GPU it is, the table says."""
@@ -45,12 +46,12 @@ def listed(text: str) -> Facts:
         int(row["index"]): Gpu(index=int(row["index"]), name=row["name"].strip()) for row in _LISTED.finditer(text)
         if "(UUID" in row[0] or re.match(BRANDS, row["name"])
     }
-    return Facts(gpus=tuple(found.values()), mig=bool(found) and bool(_LISTED_MIG.search(text)))
+    return Facts(gpus=tuple(found.values())[:MOST], mig=bool(found) and bool(_LISTED_MIG.search(text)))
 
 
 def queried(text: str) -> Facts:
     """The GPUs of `nvidia-smi -q`, in its order; its driver stands in a line that the table's header also has."""
-    names = [found["name"].strip() for found in _NAMED.finditer(text)]
+    names = [found["name"].strip() for found in islice(_NAMED.finditer(text), MOST)]
     return Facts(
         gpus=tuple(Gpu(index=index, name=name) for index, name in enumerate(names)),
         mig=bool(names) and bool(_MIG_MODE.search(text)),
@@ -62,7 +63,7 @@ def xml(text: str) -> Facts:
     values: dict[str, list[str]] = {}
     for found in _XML.finditer(text):
         values.setdefault(found["field"], []).append(found["value"].strip())
-    names = values.get("product_name", [])
+    names = values.get("product_name", [])[:MOST]
     return Facts(
         driver=_whole(DRIVER, [*values.get("driver_version", []), *values.get("kmd_version", [])]),
         limit=_whole(LIMIT, [*values.get("cuda_version", []), *values.get("cuda_umd_version", [])]),

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 from torchferry.server import Gpu
 
+MOST = 256
+"""GPUs of one server that are looked at; sixteen is the most that one has."""
+
 DRIVER = r"\d{3}\.\d{1,3}(?:\.\d{1,3})?"
 LIMIT = r"\d{1,2}\.\d{1,2}|\[?N/A\]?|ERR!|Not Found|Unknown"
 
 _HEADER = re.compile(
-    rf"(?a)(?i)(?<!CUDA )\b(?:Driver|KMD) {{1,3}}Version {{0,60}}: {{0,3}}(?P<driver>{DRIVER}|\[?N/A\]?|ERR!)(?![\w.])"
+    rf"(?ai)(?<!CUDA )\b(?:Driver|KMD) {{1,3}}Version {{0,60}}: {{0,3}}(?P<driver>{DRIVER}|\[?N/A\]?|ERR!)(?![\w.])"
 )
 _SMI = re.compile(rf"(?a)NVIDIA-SMI(?:\s+version\s*:)?\s+(?P<smi>{DRIVER})", re.IGNORECASE)
-_LIMIT = re.compile(rf"(?a)(?i)\bCUDA\s+(?:UMD\s+)?Version\s*:\s*(?P<limit>{LIMIT})")
+_LIMIT = re.compile(rf"(?ai)\bCUDA\s+(?:UMD\s+)?Version\s*:\s*(?P<limit>{LIMIT})")
 NEAR = 420
 """Characters from the header's start within which its own "CUDA Version" stands; torch and nvcc print others below."""
 
@@ -29,8 +32,8 @@ _ROW = re.compile(
     r"(?P<bus>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f]|N/A {1,20}(?:N/A|On|Off)|ERR!)",
     re.MULTILINE,
 )
-_BROKEN = re.compile(r"(?a)(?i)(?:ERR!|Unknown Error|GPU is lost)")
-_MIG = re.compile(r"(?a)(?m)\|\s*Enabled\*?\s*\||\bMIG devices:")
+_BROKEN = re.compile(r"(?ai)(?:ERR!|Unknown Error|GPU is lost)")
+_MIG = re.compile(r"(?am)\|\s*Enabled\*?\s*\||\bMIG devices:")
 _WINDOWS = re.compile(r"(?a)TCC/WDDM|Driver-Model|[|\s](?:WDDM|MCDM|TCC)\s*\||\b[A-Z]:\\")
 
 
@@ -91,4 +94,4 @@ def _first_of_each(gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
     seen: dict[int, Gpu] = {}
     for gpu in gpus:
         seen.setdefault(gpu.index, gpu)
-    return tuple(seen.values())
+    return tuple(seen.values())[:MOST]

@@ -14,7 +14,7 @@ _VGPU = re.compile(r"-\d+[QCAB]$")
 
 def notes(server: Server, judgement: Judgement, compat: Compat, switch: Mapping[str, str]) -> tuple[str, ...]:
     """Every note that applies, what most people need first; ``switch`` is what sends the service to the CPU."""
-    return (*_limit(server, judgement, compat), *_container(server, judgement, switch), *_kind(server))
+    return (*_limit(server, judgement, compat), *_container(server, judgement, switch), *_kind(server, compat))
 
 
 def _cuda_of(name: str | None) -> str | None:
@@ -55,7 +55,7 @@ def _container(server: Server, judgement: Judgement, switch: Mapping[str, str]) 
         yield f"{name}={value} in an image or a run line keeps the service off the GPU without a word"
 
 
-def _kind(server: Server) -> Iterator[str]:
+def _kind(server: Server, compat: Compat) -> Iterator[str]:
     if server.mig:
         yield ("MIG is on: a container takes slices, not the whole GPU; --gpus '\"device=0:0\"' is the first slice of "
                "GPU 0, and nvidia-smi -L lists them")
@@ -68,5 +68,10 @@ def _kind(server: Server) -> Iterator[str]:
                "[linux/arm64] makes an image for the CPU")
     if any(_VGPU.search(gpu.name) for gpu in server.gpus):
         yield "this is a virtual GPU: its driver has to fit the hypervisor's; ask its administrator before an upgrade"
+    for gpu in server.gpus:
+        row = compat.generation(gpu.capability) if gpu.capability else None
+        if row and row.first_branch and server.branch and server.branch < row.first_branch:
+            yield (f"no driver of branch {server.branch} should know GPU {gpu.index}: the {row.name} generation began "
+                   f"with {row.first_branch}")
     if server.failure == GPU_LOST:
         yield "one GPU no longer answers; the others can be used. dmesg | grep -i xid says why; a restart may help"

@@ -48,18 +48,20 @@ function by_head(n,   i, v) {
   for (i = 1; i <= n; i++) { v = value(CELL[i], c_head[i]); if (v != "") FIELD[c_head[i]] = v }
 }
 
-# a cell that can only be the name of a GPU
-function names_gpu(cell,   name) {
+# a cell that can only be the name of a GPU, or stands beside what only a GPU has
+function names_gpu(cell, certain,   name) {
   look_at(cell)
   if (!find("BRAND", 1, 1, length(cell))) return ""
   name = group(1)
-  return fits("TITLE", name) && named(name) ? trimmed(name) : ""
+  return fits("TITLE", name) && (certain || named(name)) ? trimmed(name) : ""
 }
 
 # a row without header: what its cells can only be
-function by_look(n,   i, cell, name, last) {
+function by_look(n,   i, cell, name, last, certain) {
+  certain = 0
+  for (i = 1; i <= n && !certain; i++) certain = fits("OF_A_GPU", CELL[i])
   for (i = 1; i <= n; i++) {
-    cell = CELL[i]; name = "name" in FIELD ? "" : names_gpu(cell)
+    cell = CELL[i]; name = "name" in FIELD ? "" : names_gpu(cell, certain)
     if (name != "") FIELD["name"] = name
     else if (fits("CERTAIN", length(cell) > 40 ? substr(cell, length(cell) - 39) : cell)) {
       last = cell; sub(/^.*[ \t\r]/, "", last); FIELD["driver"] = last
@@ -83,17 +85,19 @@ function take_row(   i) {
   add_gpu(4, i, FIELD["name"], FIELD["capability"])
 }
 
-function read_csv(   l, n, i, m) {
+function read_csv(   l, n, i, m, told) {
   n = split(T, l, "\n")
   NHEADS = 0; C_DRIVERS = 0; C_DRIVER = ""; C_TOP = -1; split("", has_index)
-  for (i = 1; i <= n; i++) {
+  told = 0
+  for (i = 1; i <= n && told < MOST; i++) {
+    if (l[i] == "" || length(l[i]) > ROW) continue
     if (!NHEADS && l[i] !~ CSV_HINT && tolower(l[i]) !~ /name|model|gpu|driver|compute|cc/) continue
     m = cells(l[i])
     if (is_header(m)) continue
     split("", FIELD)
     if (NHEADS == m) by_head(m)
     if (!("name" in FIELD) && !("driver" in FIELD) && !("capability" in FIELD)) { split("", FIELD); by_look(m) }
-    if ("name" in FIELD || "driver" in FIELD || "capability" in FIELD || "mig" in FIELD || "index" in FIELD) take_row()
+    if ("name" in FIELD || "driver" in FIELD || "capability" in FIELD || "mig" in FIELD || "index" in FIELD) { told++; take_row() }
   }
   if (C_DRIVERS == 1) form_driver[4] = C_DRIVER
 }

@@ -75,7 +75,7 @@ function prepare(   i, n, l, h) {
   NSTEPS = 0; SP = 0; NENTRY = 0; NRULES = 0; NGENERATIONS = 0; NFAILURES = 0; WORST = 0; NDUMP = 0
   n = split(ENVIRON["FERRY_TABLES"], l, "\n")
   for (i = 1; i <= n; i++) read_line(l[i])
-  SPREAD = NUMBER["spread"]; LONGEST = NUMBER["longest"]; NEAR = NUMBER["near"]; FIRST_FREE = NUMBER["letters"]
+  SPREAD = NUMBER["spread"]; LONGEST = NUMBER["longest"]; NEAR = NUMBER["near"]; FIRST_FREE = NUMBER["letters"]; MOST = NUMBER["most"]; ROW = NUMBER["row"]
   UNSEEN = "[\001\002\007\013\014\016\017\020\021\022\023\024\025\026\027\030\031\032\034\035\036\037\177]"
   CSV_SPLIT = "[,;\t]"; CSV_HINT = COARSE["CSV_HINT"]
 }

@@ -32,7 +32,7 @@ function rows(b, e,   p, k, name, bus, i, at, lost) {
     if (run(START["BROKEN"], at)) { lost++; continue }
     B = bus; E = CAP[9] - 1
     if (run(START["BROKEN"], bus)) { lost++; continue }
-    if (i in has_index) continue
+    if (i in has_index || n_of[1] >= MOST) continue
     has_index[i] = 1; add_gpu(1, i, trimmed(name), "")
   }
   return lost
@@ -84,14 +84,14 @@ function read_xml(   p, f, i) {
   for (p = 1; find("ELEMENT", p, 1, length(T)); p = behind()) { f = group(1); x_value[f, ++x_n[f]] = trimmed(group(2)) }
   form_driver[2] = first_whole("XML_DRIVER", "driver_version", "kmd_version")
   form_limit[2] = first_whole("XML_LIMIT", "cuda_version", "cuda_umd_version")
-  for (i = 1; i <= x_n["product_name"]; i++) if (x_value["product_name", i] != "") add_gpu(2, i - 1, x_value["product_name", i], "")
+  for (i = 1; i <= x_n["product_name"] && i <= MOST; i++) if (x_value["product_name", i] != "") add_gpu(2, i - 1, x_value["product_name", i], "")
   for (i = 1; i <= x_n["current_mig"]; i++) if (x_value["current_mig", i] == "Enabled") MIG = 1
 }
 
 function read_query(   p, n) {
   if (T !~ COARSE["NAMED"]) return
   n = 0
-  for (p = 1; find("NAMED", p, 1, length(T)); p = behind()) add_gpu(3, n++, trimmed(group(1)), "")
+  for (p = 1; n < MOST && find("NAMED", p, 1, length(T)); p = behind()) add_gpu(3, n++, trimmed(group(1)), "")
   if (n && has("MIG_MODE")) MIG = 1
 }
 
@@ -102,7 +102,7 @@ function read_list(   p, q, i, name, k) {
     q = behind(); i = group(1) + 0; name = group(2)
     if (!index(substr(T, FOUND, STOP - FOUND), "(UUID")) { B = CAP[4]; E = CAP[5] - 1; if (!run(START["BRANDS"], CAP[4])) continue }
     if (i in has_index) s_name[5, has_index[i]] = trimmed(name)
-    else { add_gpu(5, i, trimmed(name), ""); has_index[i] = n_of[5] }
+    else if (n_of[5] < MOST) { add_gpu(5, i, trimmed(name), ""); has_index[i] = n_of[5] }
   }
   if (n_of[5] && has("LISTED_MIG")) MIG = 1
 }
