@@ -18,7 +18,9 @@ LONGEST = 200
 """Characters of a name that are looked at; NVML gives 96 at most."""
 
 _WORD = re.compile(r"[a-z0-9]+")
-_CUT = re.compile(r"(?:\.\.|…)\s*$")
+CUT = re.compile(r"(?a)(?:\.\.|…)\s*$")
+TYPED_APART = re.compile(r"(?ai)(?<=\d)(?=(?:ti|super)\b)")
+TYPED_BEHIND = re.compile(r"(?ai)\b(rtx|gtx|gt)(?=\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,8 @@ class GpuNames:
 
     def by_hand(self, name: str) -> GpuRow | None:
         """As `row`, also for what people type without blanks: RTX3090, GTX1080Ti."""
-        apart = re.sub(r"(?i)(?<=\d)(?=(?:ti|super)\b)", " ", name)
-        return self.row(name) or self.row(apart) or self.row(re.sub(r"(?i)\b(rtx|gtx|gt)(?=\d)", r"\1 ", apart))
+        apart = TYPED_APART.sub(" ", name)
+        return self.row(name) or self.row(apart) or self.row(TYPED_BEHIND.sub(r"\1 ", apart))
 
 
 def words(name: str) -> tuple[str, ...]:
@@ -65,7 +67,7 @@ def words(name: str) -> tuple[str, ...]:
 
 def is_cut(name: str) -> bool:
     """Whether nvidia-smi's column was too narrow for the name."""
-    return _CUT.search(name[:LONGEST]) is not None
+    return CUT.search(name[:LONGEST]) is not None
 
 
 def _covered(said: tuple[str, ...], entry: tuple[str, ...], *, cut: bool) -> int:

@@ -13,6 +13,7 @@ from torchferry.model import Base, BuiltWheel, Release, Variant, fingerprint
 VARIANTS_FILE = "variants.yaml"
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+FERRY = "ferry.sh"
 DOCKERFILE = "Dockerfile"
 VERIFIED = ".verified.json"
 RECIPE_LABEL = "io.torchferry.recipe"
@@ -137,6 +138,10 @@ class Layout:
 
     def manifest(self, release: Release) -> Path:
         return self.release(release) / MANIFEST
+
+    def ferry(self, release: Release) -> Path:
+        """The script that the server runs."""
+        return self.release(release) / FERRY
 
     def sums(self, release: Release) -> Path:
         return self.release(release) / SUMS

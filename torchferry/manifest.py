@@ -14,7 +14,6 @@ from typing import Any
 from torchferry import __version__
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.layout import MANIFEST
 from torchferry.model import Archive, Image, Lock, Release, Variant
 from torchferry.smoke import Check
 
@@ -93,10 +92,13 @@ def entries(text: str, *, file: str) -> tuple[dict[str, Any], ...]:
     return found
 
 
-def sums(manifest_text: str, made: Iterable[Mapping[str, Any]]) -> str:
-    """SHA256SUMS as `sha256sum -c` reads it in the release folder: names alone, never a builder's path."""
+def sums(made: Iterable[Mapping[str, Any]], texts: Mapping[str, str]) -> str:
+    """SHA256SUMS as `sha256sum -c` reads it in the release folder: names alone, never a builder's path.
+
+    ``texts`` are the other files of the folder by name.
+    """
     rows = {row["archive"]["name"]: row["archive"]["sha256"] for row in made}
-    rows[MANIFEST] = hashlib.sha256(manifest_text.encode("utf-8")).hexdigest()
+    rows |= {name: hashlib.sha256(text.encode("utf-8")).hexdigest() for name, text in texts.items()}
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(rows.items()))
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, console, files, manifest
+from torchferry import archive, console, ferry, files, manifest
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.layout import Layout
+from torchferry.layout import FERRY, MANIFEST, Layout
 from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
 from torchferry.smoke import Check
@@ -98,7 +98,7 @@ def is_listed(variant: Variant, built: BuiltImage, layout: Layout) -> bool:
 
 
 def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout) -> Bundle:
-    """Write manifest.json and SHA256SUMS over the new archives and those of other variants that still stand."""
+    """Write ferry.sh, manifest.json and SHA256SUMS over new archives and those of other variants that still stand."""
     release = project.release
     made = {
         one.variant.key: manifest.entry(
@@ -114,7 +114,8 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
             made[key] = row
     text = manifest.document(release, made.values())
     files.write_text(layout.manifest(release), text)
-    files.write_text(layout.sums(release), manifest.sums(text, made.values()))
+    script = ferry.write(project, compat, layout)
+    files.write_text(layout.sums(release), manifest.sums(made.values(), {MANIFEST: text, FERRY: script}))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,10 +132,7 @@ def dockerfile_text(
     cuda_folders: Sequence[str] = (),
 ) -> str:
     """The Dockerfile of one variant; ``base`` is the FROM reference, ``said`` the labels."""
-    engine = Environment(
-        loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=False,
-    )
+    engine = _engine(templates)
     engine.globals.update(quote=dockerfile.quote, json=dockerfile.json_form, run=_run)
     engine.globals.update(venv=list(VENV_COMMAND), install=list(INSTALL), prepare=list(PREPARE))
     service = variant.service
@@ -162,11 +160,21 @@ def dockerfile_text(
 
 def page(templates: Path, name: str, **values: object) -> str:
     """An HTML page: whatever goes in is escaped."""
-    engine = Environment(
+    return _engine(templates, autoescape=True).get_template(name).render(**values)
+
+
+def script_text(templates: Path, values: Mapping[str, object]) -> str:
+    """ferry.sh from its template; every value goes in through `shell`, which quotes it."""
+    engine = _engine(templates)
+    engine.filters["shell"] = shlex.quote
+    return engine.get_template("ferry.sh.j2").render(**values)
+
+
+def _engine(templates: Path, *, autoescape: bool = False) -> Environment:
+    return Environment(
         loader=FileSystemLoader(templates), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=True,
+        keep_trailing_newline=True, autoescape=autoescape,
     )
-    return engine.get_template(name).render(**values)
 
 
 def _run(words: list[str], tools: str, wheels: str | None = None) -> str:

@@ -45,9 +45,9 @@ _FAILURES = (
 )
 """In this order: what is said of one failure may hold the words of a later one."""
 
-_PATTERNS = tuple((failure, re.compile(pattern, re.IGNORECASE)) for failure, pattern in _FAILURES)
-_TEGRA = re.compile(r"\bL4T_VERSION\b|-tegra\b|\(nvgpu\)")
-_WSL = re.compile(r"microsoft-standard-WSL|/usr/lib/wsl/|\bWSL2? kernel")
+_PATTERNS = tuple((failure, re.compile(f"(?a){pattern}", re.IGNORECASE)) for failure, pattern in _FAILURES)
+_TEGRA = re.compile(r"(?a)\bL4T_VERSION\b|-tegra\b|\(nvgpu\)")
+_WSL = re.compile(r"(?a)microsoft-standard-WSL|/usr/lib/wsl/|\bWSL2? kernel")
 
 
 def read(content: bytes | str, names: GpuNames) -> Server:

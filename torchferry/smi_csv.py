@@ -21,18 +21,24 @@ _HEADS = {
 LONGEST = 1500
 """Characters of a row: all fields that nvidia-smi knows make a third of that."""
 
-_SPLIT = re.compile(r"\s*[,;]\s*|\s{0,40}\t\s*")
-_BRAND = re.compile(rf"(?:^|[:>\]$] )\s{{0,20}}(?P<name>(?:{BRANDS}|[A-Z]{{1,3}}\d{{2,4}}[A-Z]?)\b[^,;]{{0,80}})$")
-_TITLE = re.compile(r"(?:[A-Z0-9(][\w().+-]{0,40} ?|with |nvgpu)+")
+_SPLIT = re.compile(r"(?a)\s*[,;]\s*|\s{0,40}\t\s*")
+_BRAND = re.compile(rf"(?a)(?:^|[:>\]$] )\s{{0,20}}(?P<name>(?:{BRANDS}|[A-Z]{{1,3}}\d{{2,4}}[A-Z]?)\b[^,;]{{0,80}})$")
+_TITLE = re.compile(r"(?a)(?:(?:[A-Z0-9(][\w().+-]{0,40}|with|nvgpu)(?: |$))+")
 """A name has no verb: "NVIDIA A100 is not supported" is not one."""
 
-_CERTAIN = re.compile(r"\d{3}\.\d{1,3}\.\d{1,3}")
+VALUES = {
+    INDEX: r"(?a)(?:.*[:>\]$#]\s+)?(\d{1,3})(?:\s*(?:\.\.|-|~).*)?", RELEASE: rf"(?a)(?:.*\s)?({DRIVER})",
+    CAPABILITY: r"(?a)(?:.*\s)?(\d{1,2}\.\d)", MIG: r"(?a)(Enabled|Disabled)",
+}
+"""What the cell of a field can hold; names are read otherwise."""
+
+_CERTAIN = re.compile(r"(?a)(?:.*\s)?\d{3}\.\d{1,3}\.\d{1,3}")
 _OF_A_GPU = re.compile(
-    r"\d{3}\.\d{1,3}\.\d{1,3}|[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d|GPU-[0-9a-f-]+|\d+ MiB"
+    r"(?a)\d{3}\.\d{1,3}\.\d{1,3}|[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d|GPU-[0-9a-f-]+|\d+ MiB"
 )
 """Cells beside which a name of a product is that of a GPU, also of one that no table knows."""
 
-_LIKELY = re.compile(r"[3-9]\d{2}\.(?!00$)\d{2,3}")
+_LIKELY = re.compile(r"(?a)[3-9]\d{2}\.(?!00$)\d{2,3}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +94,10 @@ def _by_head(cells: Sequence[str], heads: Sequence[str | None]) -> dict[str, str
 
 def _value(cell: str, head: str | None) -> str | None:
     """The part of a cell that its field can hold; None where it holds none ("[N/A]")."""
-    patterns = {
-        INDEX: r"(?:.*[:>\]$#]\s+)?(\d{1,3})(?:\s*(?:\.\.|-|~).*)?", RELEASE: rf"(?:.*\s)?({DRIVER})",
-        CAPABILITY: r"(?:.*\s)?(\d{1,2}\.\d)", MIG: r"(Enabled|Disabled)",
-    }
     if head == NAME:
         named = _BRAND.search(cell)
         return named["name"].strip() if named else cell if re.search("[A-Za-z]{2}", cell) and len(cell) < 80 else None
-    found = re.fullmatch(patterns[head], cell[:120]) if head in patterns else None
+    found = re.fullmatch(VALUES[head], cell[:120]) if head in VALUES else None
     return found[1] if found else None
 
 
@@ -109,11 +111,11 @@ def _by_look(cells: Sequence[str], known: Callable[[str], bool]) -> dict[str, st
             certain or known(named["name"])
         ):
             found[NAME] = named["name"].strip()
-        elif re.fullmatch(r"(?:.*\s)?" + _CERTAIN.pattern, cell[-40:]):
+        elif _CERTAIN.fullmatch(cell[-40:]):
             found[RELEASE] = cell.split()[-1]
         elif _LIKELY.fullmatch(cell):
             found.setdefault(RELEASE, cell)
-        elif re.fullmatch(r"\d{1,2}\.\d", cell) and len(cells) > 1:
+        elif re.fullmatch(r"(?a)\d{1,2}\.\d", cell) and len(cells) > 1:
             found.setdefault(CAPABILITY, cell)
     if NAME not in found and not (len(cells) == 1 and RELEASE in found and found[RELEASE] == cells[0]):
         return {}

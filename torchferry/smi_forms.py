@@ -14,19 +14,19 @@ BRANDS = r"NVIDIA|Tesla|GeForce|Quadro|GRID|TITAN|RTX|GTX|NVS|Orin|Xavier|Jetson
 """Words with which the name of a product begins; which GPU it is, the table says."""
 
 _LISTED = re.compile(
-    r"\bGPU {1,3}(?P<index>\d{1,3}): {0,3}(?P<name>[A-Za-z][^\n|]{0,90}?)(?: {0,3}\(UUID\b|\s{0,40}$)", re.MULTILINE
+    r"(?a)\bGPU {1,3}(?P<index>\d{1,3}): {0,3}(?P<name>[A-Za-z][^\n|]{0,90}?)(?: {0,3}\(UUID\b|\s{0,40}$)", re.MULTILINE
 )
-_LISTED_MIG = re.compile(r"\bMIG +(?:\d+c\.)?\d+g\.\d+gb|\(UUID: *MIG-")
-_XML = re.compile(r"<(?P<field>driver_version|kmd_version|cuda_version|cuda_umd_version|product_name|current_mig)>"
+_LISTED_MIG = re.compile(r"(?a)\bMIG +(?:\d+c\.)?\d+g\.\d+gb|\(UUID: *MIG-")
+_XML = re.compile(r"(?a)<(?P<field>driver_version|kmd_version|cuda_version|cuda_umd_version|product_name|current_mig)>"
                   r"(?P<value>[^<\n]{0,120})")
-_NAMED = re.compile(r"Product Name\s{0,60}: ?(?P<name>[^\n]{1,90}?)(?= {2,}|\s+Product |\s*$)", re.MULTILINE)
-_MIG_MODE = re.compile(r"MIG Mode\s{1,80}Current\s{0,60}: ?Enabled")
-_MODEL = re.compile(r"Driver Model\s{1,80}Current\s{0,60}: ?(?:WDDM|TCC|MCDM)")
+_NAMED = re.compile(r"(?a)Product Name\s{0,60}: ?(?P<name>[^\n]{1,90}?)(?= {2,}|\s+Product |\s*$)", re.MULTILINE)
+_MIG_MODE = re.compile(r"(?a)MIG Mode\s{1,80}Current\s{0,60}: ?Enabled")
+_MODEL = re.compile(r"(?a)Driver Model\s{1,80}Current\s{0,60}: ?(?:WDDM|TCC|MCDM)")
 _MODULE = re.compile(
-    rf"NVRM version:[^\n]{{0,120}}?(?P<driver>{DRIVER})|kernel module has the version (?P<seen>{DRIVER})"
+    rf"(?a)NVRM version:[^\n]{{0,120}}?(?P<driver>{DRIVER})|kernel module has the version (?P<seen>{DRIVER})"
 )
 _MODULE_ARCH = re.compile(
-    r"NVIDIA UNIX (?:Open Kernel Module for )?(x86_64|aarch64)|\bLinux [^\n]{5,200}? (x86_64|aarch64)\b"
+    r"(?a)NVIDIA UNIX (?:Open Kernel Module for )?(x86_64|aarch64)|\bLinux [^\n]{5,200}? (x86_64|aarch64)\b"
 )
 
 
@@ -91,5 +91,5 @@ def on_windows(text: str) -> bool:
 
 def _whole(pattern: str, values: Sequence[str]) -> str | None:
     # Since 610 a value may have a tail: "[Deprecated; ...]".
-    found = (re.match(rf"({pattern})(?![\w.])", value) for value in values)
+    found = (re.match(rf"(?a)({pattern})(?![\w.])", value) for value in values)
     return next((one[1] for one in found if one), None)

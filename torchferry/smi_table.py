@@ -18,23 +18,23 @@ DRIVER = r"\d{3}\.\d{1,3}(?:\.\d{1,3})?"
 LIMIT = r"\d{1,2}\.\d{1,2}|\[?N/A\]?|ERR!|Not Found|Unknown"
 
 _HEADER = re.compile(
-    rf"(?i)(?<!CUDA )\b(?:Driver|KMD) {{1,3}}Version {{0,60}}: {{0,3}}(?P<driver>{DRIVER}|\[?N/A\]?|ERR!)(?![\w.])"
+    rf"(?ai)(?<!CUDA )\b(?:Driver|KMD) {{1,3}}Version {{0,60}}: {{0,3}}(?P<driver>{DRIVER}|\[?N/A\]?|ERR!)(?![\w.])"
 )
-_SMI = re.compile(rf"NVIDIA-SMI(?:\s+version\s*:)?\s+(?P<smi>{DRIVER})", re.IGNORECASE)
-_LIMIT = re.compile(rf"(?i)\bCUDA\s+(?:UMD\s+)?Version\s*:\s*(?P<limit>{LIMIT})")
+_SMI = re.compile(rf"(?a)NVIDIA-SMI(?:\s+version\s*:)?\s+(?P<smi>{DRIVER})", re.IGNORECASE)
+_LIMIT = re.compile(rf"(?ai)\bCUDA\s+(?:UMD\s+)?Version\s*:\s*(?P<limit>{LIMIT})")
 NEAR = 420
 """Characters from the header's start within which its own "CUDA Version" stands; torch and nvcc print others below."""
 
 _MODE = r"On|Off|N/A|WDDM|TCC|MCDM|Enabled|Disabled|ERR!|Unknown Error"
 _ROW = re.compile(
-    r"(?:^|[|>#:\]])[ ]{0,60}(?P<index>\d{1,3}) {1,6}(?P<name>[A-Za-z][^|\n]{0,90}?) {0,40}"
+    r"(?a)(?:^|[|>#:\]])[ ]{0,60}(?P<index>\d{1,3}) {1,6}(?P<name>[A-Za-z][^|\n]{0,90}?) {0,40}"
     rf"(?<= )(?P<mode>{_MODE}) {{0,12}}\| {{0,12}}"
     r"(?P<bus>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f]|N/A {1,20}(?:N/A|On|Off)|ERR!)",
     re.MULTILINE,
 )
-_BROKEN = re.compile(r"(?i)(?:ERR!|Unknown Error|GPU is lost)")
-_MIG = re.compile(r"(?m)\|\s*Enabled\*?\s*\||\bMIG devices:")
-_WINDOWS = re.compile(r"TCC/WDDM|Driver-Model|[|\s](?:WDDM|MCDM|TCC)\s*\||\b[A-Z]:\\")
+_BROKEN = re.compile(r"(?ai)(?:ERR!|Unknown Error|GPU is lost)")
+_MIG = re.compile(r"(?am)\|\s*Enabled\*?\s*\||\bMIG devices:")
+_WINDOWS = re.compile(r"(?a)TCC/WDDM|Driver-Model|[|\s](?:WDDM|MCDM|TCC)\s*\||\b[A-Z]:\\")
 
 
 @dataclass(frozen=True, kw_only=True)

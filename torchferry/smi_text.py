@@ -8,18 +8,18 @@ import re
 LONGEST = 2_000_000
 """Characters that are looked at: `nvidia-smi -q -x` of sixteen GPUs has a quarter of that."""
 
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_ESCAPE = re.compile(r"(?a)\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\u00ad\0\x01-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
-_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u3000]")
-_ENTITY = re.compile(r"&(?:lt|gt|amp|nbsp|quot|#\d{1,6}|#x[0-9a-fA-F]{1,6});")
-_BREAK = re.compile(r"(?i)<(?:br|/p|/div|/tr|/li|/pre)\b[^<>\n]{0,300}>")
-_TAG = re.compile(r"(?i)</?[a-z][a-z0-9]{0,20}(?:\s[^<>\n]{0,500})?/?>")
-_XML = re.compile(r"<(?:nvidia_smi_log|driver_version|product_name|kmd_version)\b")
+_SPACES = re.compile("[\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
+_ENTITY = re.compile(r"(?a)&(?:lt|gt|amp|nbsp|quot|#\d{1,6}|#x[0-9a-fA-F]{1,6});")
+_BREAK = re.compile(r"(?ai)<(?:br|/p|/div|/tr|/li|/pre)\b[^<>\n]{0,300}>")
+_TAG = re.compile(r"(?ai)</?[a-z][a-z0-9]{0,20}(?:\s[^<>\n]{0,500})?/?>")
+_XML = re.compile(r"(?a)<(?:nvidia_smi_log|driver_version|product_name|kmd_version)\b")
 _BBCODE = re.compile(
-    r"(?i)\[/?(?:code|quote|pre|b|i|u|s|size|color|font|url|img|spoiler|hide|cut|list|table|tr|td|tt|mono|noparse)"
+    r"(?ai)\[/?(?:code|quote|pre|b|i|u|s|size|color|font|url|img|spoiler|hide|cut|list|table|tr|td|tt|mono|noparse)"
     r"(?:[=\s][^\]\n]{0,100})?\]"
 )
-_FENCE = re.compile(r"(?m)^[ >]{0,40}(?:```|~~~)[\w-]{0,40} {0,40}$")
+_FENCE = re.compile(r"(?am)^[ >]{0,40}(?:```|~~~)[\w-]{0,40} {0,40}$")
 _BORDERS = str.maketrans({
     **dict.fromkeys("│┃║┆┊┇┋▏▕|", "|"), **dict.fromkeys("─━═┄┈―—–", "-"), **dict.fromkeys("┌┐└┘├┤┬┴┼╔╗╚╝╠╣╦╩╬", "+"),
 })
@@ -43,8 +43,7 @@ def cleaned(text: str) -> str:
     text = _ESCAPE.sub("", text[:LONGEST]).replace("\r\n", "\n").replace("\r", "\n")
     text = _SPACES.sub(" ", text.replace("\t", "    "))
     for _ in range(2):  # pasted twice through a web form: &amp;lt;
-        if _ENTITY.search(text):
-            text = _SPACES.sub(" ", html.unescape(text))
+        text = _SPACES.sub(" ", _ENTITY.sub(lambda found: html.unescape(found[0]), text))
     if not _XML.search(text):
         text = _TAG.sub("", _BREAK.sub("\n", text))
     text = _FENCE.sub("", _BBCODE.sub("", text))

@@ -43,7 +43,7 @@ def test_five_images_without_docker_load_and_run_on_a_daemon_elsewhere(
     said = project.made("bundle")
     assert said.stderr.count("(direct engine)") == len(IMAGES)
     before = sums(project.release)
-    assert sorted(before) == sorted([*map(archive_of, IMAGES), "manifest.json", "SHA256SUMS"])
+    assert sorted(before) == sorted([*map(archive_of, IMAGES), "manifest.json", "SHA256SUMS", "ferry.sh"])
     rows = {row["image"]: row for row in project.manifest["images"]}
     for row in rows.values():
         statuses = {check["check"]: check["status"] for check in row["smoke"]}

@@ -50,7 +50,7 @@ def test_sha256sum_reads_the_sums(tmp_path: Path) -> None:
     rows = [made(name, tmp_path) for name in ("cu121", "cpu")]
     text = manifest.document(nouns.RELEASE, rows)
     (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
-    (tmp_path / "SHA256SUMS").write_text(manifest.sums(text, rows), encoding="utf-8")
+    (tmp_path / "SHA256SUMS").write_text(manifest.sums(rows, {"manifest.json": text}), encoding="utf-8")
     assert "/" not in (tmp_path / "SHA256SUMS").read_text(encoding="utf-8")
     if shutil.which("sha256sum") is None:
         pytest.skip("no sha256sum on this machine")

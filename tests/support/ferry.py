@@ -1,0 +1,88 @@
+"""ferry.sh for a project with several variants, run over folders of texts; and Python's judgement in the same form."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchferry import ferry
+from torchferry.compat import load
+from torchferry.gpus import GpuNames
+from torchferry.model import Project
+from torchferry.server import Server
+from torchferry.smi import read
+from torchferry.verdict import judge, rules
+
+from .variants_text import FULL, parsed
+
+COMPAT = load()
+NAMES = GpuNames(table=COMPAT.table)
+BOTH = ["linux/amd64", "linux/arm64"]
+
+
+def project() -> Project:
+    """A release with four CUDA variants and one for the CPU of two architectures."""
+    document = copy.deepcopy(FULL)
+    document["platforms"] = ["linux/amd64"]
+    engine = document["services"]["engine"]
+    engine["variants"] = {
+        "cu118": {"torch": "2.1.2"}, "cu121": {"torch": "2.1.2"}, "cu124": {"torch": "2.5.1"},
+        "cu128": {"torch": "2.7.1"}, "cpu": {"torch": "2.1.2", "platforms": BOTH},
+    }
+    return parsed(json.dumps(document))
+
+
+RULES = rules(project().variants, COMPAT)
+
+
+def script(title: str = "stt 1.0.0") -> str:
+    """The rendered ferry.sh."""
+    return ferry.text(title, project().variants, COMPAT, templates=ferry.TEMPLATES)
+
+
+def judged(name: str, server: Server) -> str:
+    """What Python says of a server, as `ferry.sh doctor --plain` prints it."""
+    made = judge(server, RULES, COMPAT)
+    facts = (server.driver, server.cuda_limit, server.platform, server.arch, server.failure, str(int(server.mig)))
+    lines = [("host", name), ("facts", *facts)]
+    lines += [("gpu", str(gpu.index), gpu.name, gpu.capability) for gpu in server.gpus]
+    for variant, verdict in made.verdicts.items():
+        gpus = ",".join(map(str, verdict.gpus))
+        lines.append(("variant", variant, verdict.runs, str(int(verdict.full_support)), gpus))
+        lines += [("reason", reason.text) for reason in verdict.reasons]
+    lines.append(("pick", made.pick, str(made.status)))
+    return "\n".join("\t".join(part or "" for part in line) for line in lines)
+
+
+def texts_judged(texts: Mapping[str, bytes]) -> dict[str, str]:
+    """What Python says of each text."""
+    return {name: judged(name, read(data, NAMES)) for name, data in texts.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ferry:
+    """One ferry.sh, run by some shell with some awk."""
+
+    place: Path
+    shell: Sequence[str] = ("sh",)
+    awk: Path | str = "awk"
+
+    def run(self, *words: str, given: bytes = b"", path: str | None = None) -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "FERRY_AWK": str(self.awk), **({"PATH": path} if path else {})}
+        return subprocess.run([*self.shell, str(self.place), *words], input=given, env=environment, check=False,
+                              capture_output=True, timeout=120)
+
+    def each(self, folder: Path, texts: Mapping[str, bytes]) -> dict[str, str]:
+        """What it says of each text; one process for all of them."""
+        folder.mkdir()
+        for name, data in texts.items():
+            (folder / name).write_bytes(data)
+        done = self.run("each", str(folder))
+        assert done.stderr == b"", done.stderr
+        blocks = [f"host\t{block}".rstrip("\n") for block in done.stdout.decode("utf-8", "replace").split("host\t")[1:]]
+        return {block.split("\n")[0].partition("\t")[2]: block for block in blocks}
