@@ -26,7 +26,9 @@ WORDS = {"errors", "model", "layout"}
 
 PURE = {
     "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
-    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text", "charset", "ferry_patterns", "ferry_tables", "symptoms", "runline",
+    "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
+    "charset", "ferry_patterns", "ferry_tables",
+    "symptoms", "runline",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",

@@ -6,7 +6,8 @@ in plain ERE says where in a line it may begin. Expressions stay in one place, P
 
 Steps of a program, by their first letter: cS a character of set S; rS,MIN,MAX,GREEDY characters of set S; bX,Y try X,
 then Y; jX go on at X; vN note this place as N; eCONDITION must hold here; lWIDTH,X,WANTED look around, from WIDTH
-characters back, whether the steps up to X match, and go on at X if that is as wanted; m matched. Characters are numbers: ASCII as it is, others as `Alphabet` counts them.
+characters back, whether the steps up to X match, and go on at X if that is as wanted; m matched. Characters are
+numbers: ASCII as it is, others as `Alphabet` counts them.
 """
 
 from __future__ import annotations

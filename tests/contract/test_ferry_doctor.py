@@ -105,7 +105,8 @@ def test_exit_status(name: str, status: int, place: Path) -> None:
     ("driver", "gpus"),
     [
         ("535.104.05", ("Tesla T4",)), ("470.82.01", ("RTX3090", "gtx1080ti")), ("528.24", ()),
-        (None, ("NVIDIA GH200 480GB",)), ("580.00", ("NVIDIA Thor",)), (None, ("what's this?",)), ("525.60.11", ("T4",)),
+        (None, ("NVIDIA GH200 480GB",)), ("580.00", ("NVIDIA Thor",)), (None, ("what's this?",)),
+        ("525.60.11", ("T4",)),
         ("575.57.08", ("rtx4070super", "RTX 2080Ti", "K80")),
     ],
 )
@@ -124,7 +125,9 @@ def test_what_is_typed_goes_before_what_is_read(place: Path) -> None:
     assert done.stdout.decode().rstrip("\n") == judged("pasted", by_hand(asked, read(data, NAMES), NAMES))
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"\x00", b"\xff\xfe", b"\xff\xfe\x00", b"\xef\xbb\xbf", b"\xc3", b"\x80" * 9])
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b"\x00", b"\xff\xfe", b"\xff\xfe\x00", b"\xef\xbb\xbf", b"\xc3", b"\x80" * 9]
+)
 def test_next_to_nothing_is_unreadable(data: bytes, place: Path) -> None:
     done = Ferry(place=place).run("doctor", "--smi", "-", given=data)
     assert done.returncode == 4

@@ -36,7 +36,8 @@ def test_a_release_of_five_images_from_nothing_to_another_daemon(
     archives = [f"engine-1.0.0-{variant}.tar.gz" for variant in VARIANTS] + ["page-1.0.0-any.tar.gz"]
 
     # The release folder: what it holds, what it says of that, and the lines for a person.
-    assert sorted(path.name for path in project.release.iterdir()) == sorted([*archives, "manifest.json", "SHA256SUMS", "ferry.sh"])
+    others = ["manifest.json", "SHA256SUMS", "ferry.sh"]
+    assert sorted(path.name for path in project.release.iterdir()) == sorted([*archives, *others])
     assert subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=project.release, check=False,
                           capture_output=True).returncode == 0
     rows = {row["image"]: row for row in project.manifest["images"]}

@@ -1,4 +1,4 @@
-"""Made-up servers as people paste them: drivers x GPUs x failures x forms of text x damage by pasting, from one seed."""
+"""Made-up servers as people paste them: drivers, GPUs, failures, forms of text, damage by pasting; from one seed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torchferry.compat import load
 DRIVERS = (
     "331.62", "340.108", "384.111", "390.157", "410.48", "418.87.00", "440.33.01", "450.36.06", "450.80.02",
     "450.80.2", "460.32.03", "470.129.06", "470.256.02", "510.47.03", "515.65.01", "520.61.05", "525.60.11",
-    "525.60.13", "530.30.02", "535.54.03", "535.104.05", "545.23.08", "550.54.14", "550.144.03", "555.42.02", "560.35.03",
-    "570.26", "570.124.06", "575.57.08", "580.65.06", "580.00", "590.44.01", "610.43.02",
+    "525.60.13", "530.30.02", "535.54.03", "535.104.05", "545.23.08", "550.54.14", "550.144.03", "555.42.02",
+    "560.35.03", "570.26", "570.124.06", "575.57.08", "580.65.06", "580.00", "590.44.01", "610.43.02",
 )
 WINDOWS = ("452.38", "452.39", "473.81", "522.06", "527.40", "527.41", "528.24", "528.32", "528.33", "551.61", "572.16")
 LIMITS = ("10.0", "11.4", "12.0", "12.4", "12.9", "13.0", "N/A", "ERR!")
@@ -32,7 +32,8 @@ FAILURES = (
     "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system.",
     "Command 'nvidia-smi' not found, but can be installed with:\nsudo apt install nvidia-utils-535",
     "NVRM: API mismatch: the client has the version 535.54, but\nNVRM: this kernel module has the version 530.41.03.",
-    "everything is fine here", "", "CUDA driver version is insufficient for CUDA runtime version", "'nvidia-smi' is not recognized",
+    "everything is fine here", "", "CUDA driver version is insufficient for CUDA runtime version",
+    "'nvidia-smi' is not recognized",
 )
 BRANDS = ("NVIDIA ", "NVIDIA GeForce ", "GeForce ", "Tesla ", "Quadro ", "")
 
@@ -88,8 +89,8 @@ def _table(chance: random.Random, names: Sequence[str]) -> str:
         bus = chance.choice((f"0000{index:04X}:01:00.0 Off", f"{index:04X}:01:00.0     Off", "N/A              N/A"))
         lines += [f"| {index:3}  {shown:<24} {mode} | {bus} |                    0 |",
                   "| N/A   34C    P0    52W / 400W |      0MiB / 40960MiB |      0%      Default |",
-                  chance.choice(("|                               |                      |             Disabled |",
-                                 "|                               |                      |              Enabled |")), rule]
+                  f"|                               |                      | {chance.choice(('Disabled', 'Enabled')):>20} |",
+                  rule]
     if chance.random() < 0.2:
         lines.append("|  No running processes found                                                 |")
     return "\n".join(lines)
@@ -98,7 +99,8 @@ def _table(chance: random.Random, names: Sequence[str]) -> str:
 def _list(chance: random.Random, names: Sequence[str]) -> str:
     lines = []
     for index, name in _gpus(chance, names):
-        lines.append(f"GPU {index}: {name}" + chance.choice((f" (UUID: GPU-{index:08x}-5c84)", "", f" (UUID: {index})")))
+        tail = chance.choice((f" (UUID: GPU-{index:08x}-5c84)", "", f" (UUID: {index})"))
+        lines.append(f"GPU {index}: {name}{tail}")
         if chance.random() < 0.1:
             lines.append("  MIG 1g.5gb      Device  0: (UUID: MIG-1c2d)")
     return "\n".join(lines)
@@ -143,7 +145,7 @@ def _csv(chance: random.Random, names: Sequence[str]) -> str:
 
 def _module(chance: random.Random, names: Sequence[str]) -> str:  # noqa: ARG001
     kind = chance.choice(("x86_64 Kernel Module", "Open Kernel Module for aarch64"))
-    return f"NVRM version: NVIDIA UNIX {kind}  {chance.choice(DRIVERS)}  Wed Mar 1 12:00:00 UTC 2023\nGCC version: 11.3.0"
+    return f"NVRM version: NVIDIA UNIX {kind}  {chance.choice(DRIVERS)}  Wed Mar 1 12:00:00 UTC 2023\nGCC version: 11"
 
 
 FORMS = (_table, _table, _table, _list, _query, _xml, _csv, _csv, _module)
@@ -178,7 +180,9 @@ def _webbed(chance: random.Random, text: str) -> str:
 
 
 def _fenced(chance: random.Random, text: str) -> str:
-    return chance.choice((f"```\n{text}\n```", f"[code]{text}[/code]", f"[size=2][b]{text}[/b][/size]", f"~~~text\n{text}"))
+    return chance.choice((
+        f"```\n{text}\n```", f"[code]{text}[/code]", f"[size=2][b]{text}[/b][/size]", f"~~~text\n{text}",
+    ))
 
 
 def _coloured(chance: random.Random, text: str) -> str:
@@ -188,14 +192,16 @@ def _coloured(chance: random.Random, text: str) -> str:
 
 
 def _drawn(chance: random.Random, text: str) -> str:
-    return text.translate(str.maketrans(chance.choice(({"|": "│", "-": "─", "+": "┼"}, {"|": "┃", "=": "═"}, {" ": "\u00a0"}))))
+    lines = ({"|": "│", "-": "─", "+": "┼"}, {"|": "┃", "=": "═"}, {" ": "\u00a0"})
+    return text.translate(str.maketrans(chance.choice(lines)))
 
 
 DAMAGES: tuple[Callable[[random.Random, str], str], ...] = (
     _wrapped, _cut, _prefixed, _webbed, _fenced, _coloured, _drawn,
     lambda _, text: text.replace("\n", "\r\n"), lambda _, text: text.replace("\n", " "),
     lambda _, text: text.replace("\n", "\r"), lambda _, text: text.replace("  ", "\t"),
-    lambda _, text: f"안녕하세요, 서버 상태입니다:\n{text}\n감사합니다", lambda _, text: text.replace("NVIDIA", "«NVIDIA»™"),
+    lambda _, text: f"안녕하세요, 서버 상태입니다:\n{text}\n감사합니다",
+    lambda _, text: text.replace("NVIDIA", "«NVIDIA»™"),
 )
 
 
@@ -209,5 +215,6 @@ def _bitten(chance: random.Random, data: bytes) -> bytes:
     made = bytearray(data)
     for _ in range(chance.randrange(1, 12)):
         at = chance.randrange(len(made) + 1)
-        made[at:at + chance.randrange(3)] = bytes(chance.choices(b"|+-: .,;0123456789GPU\x00\x1b\xff\xc3\n\r\t<>&[]", k=chance.randrange(3)))
+        put = bytes(chance.choices(b"|+-: .,;0123456789GPU\x00\x1b\xff\xc3\n\r\t<>&[]", k=chance.randrange(3)))
+        made[at:at + chance.randrange(3)] = put
     return bytes(made)
