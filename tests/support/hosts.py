@@ -89,7 +89,7 @@ def _table(chance: random.Random, names: Sequence[str]) -> str:
         bus = chance.choice((f"0000{index:04X}:01:00.0 Off", f"{index:04X}:01:00.0     Off", "N/A              N/A"))
         lines += [f"| {index:3}  {shown:<24} {mode} | {bus} |                    0 |",
                   "| N/A   34C    P0    52W / 400W |      0MiB / 40960MiB |      0%      Default |",
-                  f"|                               |                      | {chance.choice(('Disabled', 'Enabled')):>20} |",
+                  f"|{'':31}|{'':22}| {chance.choice(('Disabled', 'Enabled')):>20} |",
                   rule]
     if chance.random() < 0.2:
         lines.append("|  No running processes found                                                 |")
