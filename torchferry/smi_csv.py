@@ -23,7 +23,7 @@ LONGEST = 1500
 
 _SPLIT = re.compile(r"\s*[,;]\s*|\s{0,40}\t\s*")
 _BRAND = re.compile(rf"(?:^|[:>\]$] )\s{{0,20}}(?P<name>(?:{BRANDS}|[A-Z]{{1,3}}\d{{2,4}}[A-Z]?)\b[^,;]{{0,80}})$")
-_TITLE = re.compile(r"(?:[A-Z0-9(][\w().+-]{0,40} ?|with |nvgpu)+")
+_TITLE = re.compile(r"(?:(?:[A-Z0-9(][\w().+-]{0,40}|with|nvgpu)(?: |$))+")
 """A name has no verb: "NVIDIA A100 is not supported" is not one."""
 
 _CERTAIN = re.compile(r"\d{3}\.\d{1,3}\.\d{1,3}")
