@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from hypothesis import strategies as st
 
 from torchferry.compat import load
 from torchferry.gpus import GpuNames
+from torchferry.server import FAILURES, Gpu, Server
 
 SAMPLES = Path(__file__).parents[1] / "smi"
 EXPECTED: dict[str, dict[str, Any]] = yaml.safe_load((SAMPLES / "expected.yaml").read_text(encoding="utf-8"))
@@ -130,3 +133,25 @@ DAMAGE: dict[str, Callable[[str], str | bytes]] = {
     "no first border": lambda text: "\n".join(line[1:] if line.startswith("|") else line for line in text.split("\n")),
     "joined rows": lambda text: text.replace("|\n|", "| |"),
 }
+
+CAPABILITIES = [one for row in load().table.generations for one in row.capabilities]
+
+
+def host(driver: str | None, *capabilities: str | None, **more: object) -> Server:
+    """A server with GPUs of these compute capabilities (None: a name that tells nothing)."""
+    gpus = tuple(Gpu(index=index, name=f"GPU of {one}", capability=one) for index, one in enumerate(capabilities))
+    return replace(Server(driver=driver, gpus=gpus), **more)  # type: ignore[arg-type]
+
+
+DRIVERS = st.sampled_from([
+    None, "331.62", "384.111", "410.79", "450.51.06", "450.80.02", "452.39", "460.32.03", "470.129.06", "495.29.05",
+    "510.47.03", "520.61.05", "525.60.11", "525.60.13", "527.41", "528.24", "528.33", "530.30.02", "535.104.05",
+    "545.29.06", "550.54.14", "555.42.02", "560.35.03", "570.26", "570.86.15", "575.57.08", "580.65.06", "582.10",
+    "590.44.01", "610.43.02",
+])
+GPUS = st.lists(st.one_of(st.none(), st.sampled_from([*CAPABILITIES, "13.0"])), max_size=5)
+HOSTS = st.builds(
+    lambda driver, gpus, failure, platform, arch: host(driver, *gpus, failure=failure, platform=platform, arch=arch),
+    DRIVERS, GPUS, st.one_of(st.none(), st.none(), st.sampled_from(FAILURES)),
+    st.sampled_from(["linux", "linux", "windows", "wsl", "tegra"]), st.sampled_from([None, None, "x86_64", "aarch64"]),
+)

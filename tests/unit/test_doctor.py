@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import nouns
 from support.nouns import variant
-from support.smi import ERRORS, EXPECTED, NAMES, SAMPLES, narrow, wide
+from support.smi import ERRORS, EXPECTED, HOSTS, NAMES, SAMPLES, narrow, wide
 
-from torchferry import doctor, live, runline, symptoms
+from torchferry import decision, doctor, doctor_text, live, runline, symptoms
 from torchferry.compat import load
 from torchferry.errors import ConfigError
-from torchferry.server import FAILURES
+from torchferry.server import FAILURES, Server
+from torchferry.verdict import judge, rules
 
 VARIANTS = [variant("cu118"), variant("cu121"), variant("cu124"), variant("cpu"), variant("any")]
 USER = [variant("cu118"), variant("cu121"), variant("cpu")]
@@ -284,7 +287,7 @@ def test_a_gpu_that_is_newer_than_the_driver_is_pointed_out(capsys: pytest.Captu
 @pytest.mark.parametrize("driver", ["590", "new", "535.104.05; reboot", ""])
 def test_what_is_no_driver_is_refused(driver: str) -> None:
     with pytest.raises(ConfigError, match="not a driver version"):
-        doctor.by_hand(doctor.Asked(driver=driver), doctor.Server(), NAMES)
+        doctor.by_hand(doctor.Asked(driver=driver), Server(), NAMES)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -334,6 +337,27 @@ def test_run_lines() -> None:
     assert "-e" not in runline.on_cpu(variant("cpu"), VARIANTS).split()
     assert "--gpus" not in runline.on_cpu(cu121, VARIANTS)
     assert runline.cpu_switch(nouns.PAGE, VARIANTS) == {}
+
+
+# whatever a server is like
+
+
+@settings(max_examples=200, deadline=None)
+@given(HOSTS, st.booleans())
+def test_every_host_has_an_answer(server: Server, arm: bool) -> None:
+    chosen = (*VARIANTS[:4], variant("cpu", architecture="aarch64")) if arm else tuple(VARIANTS[:4])
+    ours = rules(chosen, load())
+    exam = doctor_text.Exam(
+        server=server, variants=chosen, rules=ours, judgement=judge(server, ours, load()), compat=load(),
+        symptoms=CATALOGUE,
+    )
+    said = doctor_text.answer(exam)
+    assert said.startswith(("run ", "no GPU can be used", "not settled yet", "no variant", "nothing can be said"))
+    assert (exam.judgement.status == 0) == said.startswith("run cu")
+    assert decision.scenarios(exam)
+    assert json.dumps(doctor_text.as_json(exam))
+    if server.failure == "nvml_mismatch" and exam.judgement.pick == "cpu":
+        assert said.startswith("no GPU can be used")
 
 
 # this machine

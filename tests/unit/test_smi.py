@@ -156,6 +156,7 @@ def test_of_two_tables_the_later_one_counts() -> None:
     [
         ("| NVIDIA-SMI 525.85.05  Driver Version: 528.24  CUDA Version: 12.0 |", "wsl", None),
         ("| NVIDIA-SMI 470.256.02 Driver Version: 580.95.05  CUDA Version: 13.0 |", "linux", None),  # a stale binary
+        ("| NVIDIA-SMI 470.256.02 Driver Version: 570.181  CUDA Version: 12.8 |", "linux", None),
         ("| NVIDIA-SMI 570.181 Driver Version: 570.181  CUDA Version: 12.8 |", "linux", None),
         (r"C:\Users\x>nvidia-smi" "\n| NVIDIA-SMI 546.33  Driver Version: 546.33  CUDA Version: 12.3 |\n"
          "| GPU  Name                     TCC/WDDM  | Bus-Id        Disp.A | x |\n"
@@ -262,9 +263,14 @@ def test_decoys_below_a_table_change_nothing(decoy: str) -> None:
     assert read(table + "\n" * 2 + decoy + "\n") == read(table)
 
 
+def test_a_cuda_version_far_below_a_header_without_one_is_not_its_limit() -> None:
+    table = texts.narrow("384.111", None, ["Tesla K80"])
+    assert read(table + "\n>>> print(...)\nCUDA Version: 12.1\n").cuda_limit is None
+
+
 # noise
 
-QUIET = settings(max_examples=150, deadline=2000, suppress_health_check=list(HealthCheck))
+QUIET = settings(max_examples=80, deadline=2000, suppress_health_check=list(HealthCheck))
 PIECES = st.sampled_from([
     "| NVIDIA-SMI 535.104.05 ", "Driver Version: 535.104.05 ", "CUDA Version: ", "ERR!", "\n", "|", "+---+", "GPU 0: ",
     "NVIDIA A100", "(UUID: ", "<product_name>", "Product Name : ", "0, NVIDIA L4, 535.104.05",
@@ -308,7 +314,10 @@ def test_every_mutilated_sample_has_an_answer(name: str, start: int, length: int
 @pytest.mark.parametrize(
     "piece",
     [" ", "|", "a", "0", "| 0  A", "GPU 0: A", "Product Name : ", "Driver Version", "<a ", "[code", "\x1b[", "&amp;",
-     "nvidia-smi ", "0,", "| 0 T  Off |", "NVIDIA-SMI 535.104.05 ", "Linux ", "MIG Mode ", "NVRM version: ", "> "],
+     "nvidia-smi ", "0,",
+     "GPU 0: NVIDIA A100-SXM4-40GB-AAAA-BBBB-CCCC-DDDD-EEEE-FFFF-0000 (UUID: GPU-1)\n",
+     "NVIDIA " + "A" * 70 + ":, 535.104.05\n",
+     "| 0 T  Off |", "NVIDIA-SMI 535.104.05 ", "Linux ", "MIG Mode ", "NVRM version: ", "> "],
 )
 def test_a_megabyte_of_anything_is_read_to_its_end(piece: str) -> None:
     """An expression that looks at the same characters again and again would never come back."""
