@@ -24,6 +24,7 @@ def layout(tmp_path: Path) -> Layout:
         found.build_log(cu121), found.smoke_result(cu121), found.image_record(cu121, "direct"), found.verified,
         found.base_tar(cu121.service.base, "x86_64"), found.archive(cu121), found.manifest(nouns.RELEASE),
         found.sums(nouns.RELEASE), found.release(nouns.RELEASE) / "stt-engine-1.0.0-cu117.tar.gz",
+        found.release(nouns.RELEASE) / "ferry.sh",
         found.wheel_folder(cu121) / "torch-2.1.2-cp311-cp311-manylinux1_x86_64.whl",
         found.wheel_folder(cu121) / ".torch.whl.partial", found.tools_folder / "uv-0.9.0-py3-none-any.whl",
     )
