@@ -116,8 +116,9 @@ def test_both_say_the_same_of_what_is_typed(driver: str | None, gpus: tuple[str,
     assert done.stdout.decode().rstrip("\n") == judged("typed", server)
 
 
-def test_what_is_typed_goes_before_what_is_read(place: Path) -> None:
-    data = (SAMPLES / "015_header-only-470.txt").read_bytes()
+@pytest.mark.parametrize("name", ["015_header-only-470.txt", "058_a100-mig-devices-535.txt"])
+def test_what_is_typed_goes_before_what_is_read(name: str, place: Path) -> None:
+    data = (SAMPLES / name).read_bytes()
     asked = Asked(smi="-", driver="535.54.03", gpus=("Tesla T4",))
     done = Ferry(place=place).run("doctor", "--plain", "--smi", "-", "--driver", "535.54.03", "--gpu", "Tesla T4",
                                   given=data)

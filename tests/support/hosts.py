@@ -157,8 +157,9 @@ def _damaged(chance: random.Random, text: str) -> str:
     return text
 
 
-def _wrapped(_: random.Random, text: str) -> str:
-    return "\n".join(line[at:at + 80] for line in text.split("\n") for at in range(0, max(1, len(line)), 80))
+def _wrapped(chance: random.Random, text: str) -> str:
+    width = chance.choice((50, 64, 70, 76, 80))
+    return "\n".join(line[at:at + width] for line in text.split("\n") for at in range(0, max(1, len(line)), width))
 
 
 def _cut(chance: random.Random, text: str) -> str:
