@@ -30,12 +30,13 @@ _parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 1
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """One expression: its name, the number of its first step, the set of characters that it may begin with (None: of
-    any), and a plain ERE that every line in which a match begins matches too."""
+    any), a plain ERE that every line in which a match begins matches too, and letters that every match holds."""
 
     name: str
     start: int
     first: int | None
     coarse: str
+    needs: str
 
 
 @dataclass(kw_only=True)
@@ -74,7 +75,7 @@ class Compiler:
         coarse, _ = body.coarse(items)
         codes, empty = body.first(items)
         first = None if codes is None or empty else self.alphabet.number(Charset(codes=codes))
-        self.programs.append(Program(name=name, start=start, first=first, coarse=coarse))
+        self.programs.append(Program(name=name, start=start, first=first, coarse=coarse, needs=body.needs(items)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +211,16 @@ class _Body:
             if parts and not optional and not any(empty for _, empty in made):
                 return found, False
         return found, True
+
+    def needs(self, items: Sequence[tuple[Any, Any]]) -> str:
+        """The longest run of letters that no match does without; '' where case does not count or none is known."""
+        runs = [""]
+        for item, value in items if not self.flags & re.IGNORECASE else ():
+            if str(item) == "LITERAL" and value < FIRST:
+                runs[-1] += chr(value)
+            else:
+                runs += [self.needs(list(value[3])) if str(item) == "SUBPATTERN" else "", ""]
+        return max(runs, key=len)
 
     def coarse(self, items: Sequence[tuple[Any, Any]]) -> tuple[str, bool]:
         """A plain ERE that matches wherever this does, up to the first character that may be a newline."""

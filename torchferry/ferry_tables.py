@@ -74,6 +74,7 @@ def _reader() -> tuple[tuple[str, ...], ...]:
         ("program", one.name, str(one.start), "" if one.first is None else str(one.first), one.coarse)
         for one in compiler.programs
     ]
+    lines += [("needs", one.name, one.needs) for one in compiler.programs if one.needs]
     letters = compiler.alphabet.letters
     points = {**_points(), **{ord(letter): code for letter, code in letters.items()}}
     lines.append(("points", " ".join(f"{point}={code}" for point, code in sorted(points.items()))))

@@ -116,6 +116,8 @@ def _of_wsl(table: smi_table.Table) -> bool:
     if table.smi is None or table.driver is None or table.driver.count(".") != 1:
         return False
     ours, theirs = words.version(table.smi), words.version(table.driver)
+    if not ours or not theirs:  # nothing but zeros, which no driver has
+        return False
     return ours != theirs and 0 <= theirs[0] - ours[0] <= words.WINDOWS_SPREAD
 
 

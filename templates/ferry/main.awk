@@ -55,6 +55,7 @@ function read_line(line,   f, rest) {
   else if (f[1] == "set") read_set(f[2] + 0, f[3])
   else if (f[1] == "program") read_program(f, rest)
   else if (f[1] == "points") read_points(f[2])
+  else if (f[1] == "needs") NEEDS[f[2]] = rest
   else if (f[1] == "failure") FAILURES[++NFAILURES] = f[2]
   else if (f[1] == "head") HEAD[f[2]] = f[3]
   else if (f[1] == "gpus") read_gpus(f)

@@ -1,11 +1,17 @@
 # The matcher: expressions of the reader as small programs, tried with backtracking. T is the text; B and E are the
 # first and the last place that count; CAP holds where groups begin (even) and end (odd); STOP is behind the match.
 
-function holds(set, p) { return p >= B && p <= E && (index(SET[set], substr(T, p, 1)) > 0) != NOT[set] }
+# the character at a place; from a window of the text, since some awks measure a text for every letter of it
+function at(p) {
+  if (p < W_FIRST || p > W_LAST) { W_FIRST = p > 200 ? p - 200 : 1; W_LAST = W_FIRST + 1499; W = substr(T, W_FIRST, 1500) }
+  return substr(W, p - W_FIRST + 1, 1)
+}
 
-function word_at(p) { return p >= B && p <= E && index(WORDS, substr(T, p, 1)) > 0 }
+function holds(set, p) { return p >= B && p <= E && (index(SET[set], at(p)) > 0) != NOT[set] }
 
-function newline_at(p) { return substr(T, p, 1) == "\n" }
+function word_at(p) { return p >= B && p <= E && index(WORDS, at(p)) > 0 }
+
+function newline_at(p) { return at(p) == "\n" }
 
 # whether a condition holds between the character before p and the one at p
 function stands(kind, p) {
@@ -75,13 +81,13 @@ function run(pc, p,   base, op, ok) {
 function start(name, p,   i) { for (i = 0; i < 10; i++) CAP[i] = 0; return run(START[name], p) }
 
 # make s the text that is looked at
-function look_at(s) { T = s; B = 1; E = length(T); NL = 0 }
+function look_at(s) { T = s; B = 1; E = length(T); NL = 0; W_FIRST = 1; W_LAST = 0 }
 
 # where each line of the text begins
-function index_lines(   n, i, at, l) {
-  n = split(T, l, "\n"); at = 1
-  for (i = 1; i <= n; i++) { LO[i] = at; at += length(l[i]) + 1 }
-  LO[n + 1] = length(T) + 1; NL = n
+function index_lines(   i, place) {
+  NL = split(T, LINE, "\n"); place = 1
+  for (i = 1; i <= NL; i++) { LO[i] = place; place += length(LINE[i]) + 1; if (i < NL) LINE[i] = LINE[i] "\n" }
+  LO[NL + 1] = length(T) + 1
 }
 
 function line_of(p,   low, high, middle) {
@@ -90,10 +96,10 @@ function line_of(p,   low, high, middle) {
   return low
 }
 
-# the first match of a name in one line, from p to stop: sets FOUND
-function find_in_line(name, p, stop,   set) {
+# the first match of a name in line i, from p to stop: sets FOUND
+function find_in_line(name, i, p, stop,   set) {
+  if (COARSE[name] != "" && LINE[i] !~ COARSE[name]) return 0
   set = FIRST_OF[name]
-  if (COARSE[name] != "" && substr(T, p, stop - p + 1) !~ COARSE[name]) return 0
   for (; p <= stop; p++) {
     if (set != "" && !holds(set, p)) continue
     if (start(name, p)) { FOUND = p; return 1 }
@@ -108,13 +114,16 @@ function find(name, p, b, e,   i, stop) {
   if (!NL) index_lines()
   for (i = line_of(p); i <= NL && p <= e; p = LO[++i]) {
     stop = LO[i + 1] - 1; if (stop > e) stop = e
-    if (find_in_line(name, p, stop)) return 1
+    if (find_in_line(name, i, p, stop)) return 1
   }
   return 0
 }
 
+# whether the whole text cannot have a match: quicker than to look for one
+function lacks(name) { return (name in NEEDS && !index(T, NEEDS[name])) || (COARSE[name] != "" && T !~ COARSE[name]) }
+
 # whether the whole text has a match at all
-function has(name) { return T ~ COARSE[name] && find(name, 1, 1, length(T)) }
+function has(name) { return !lacks(name) && find(name, 1, 1, length(T)) }
 
 # whether a text is one match from its start to its end, or begins with one
 function fits(name, s) { look_at(s); return start(name, 1) }

@@ -13,7 +13,7 @@ function forget_host(   s) {
 # the heads of all tables: their places in h_at, h_end, drivers in h_driver and where their tables begin in h_start
 function heads(   n, p, from, q) {
   n = 0; p = 1
-  if (T !~ COARSE["HEADER"]) return 0
+  if (lacks("HEADER")) return 0
   while (find("HEADER", p, 1, length(T))) { h_at[++n] = FOUND; h_driver[n] = group(1); p = behind() }
   for (p = 1; p <= n; p++) {
     from = h_at[p] - 160; if (from < 1) from = 1
@@ -24,12 +24,13 @@ function heads(   n, p, from, q) {
 }
 
 # the rows of one table from b to e: how many GPUs and lost ones; GPUs into source 1
-function rows(b, e,   p, k, name, bus, i, at, lost) {
+function rows(b, e,   p, k, name, bus, i, from, lost) {
   n_of[1] = 0; split("", has_index); lost = 0
+  if (!index(T, NEEDS["ROW"])) return 0
   for (p = b; find("ROW", p, b, e); p = k) {
-    k = behind(); i = group(1) + 0; name = group(2); bus = CAP[8]; at = CAP[4]
-    B = at; E = CAP[5] - 1
-    if (run(START["BROKEN"], at)) { lost++; continue }
+    k = behind(); i = group(1) + 0; name = group(2); bus = CAP[8]; from = CAP[4]
+    B = from; E = CAP[5] - 1
+    if (run(START["BROKEN"], from)) { lost++; continue }
     B = bus; E = CAP[9] - 1
     if (run(START["BROKEN"], bus)) { lost++; continue }
     if (i in has_index || n_of[1] >= MOST) continue
@@ -42,7 +43,7 @@ function rows(b, e,   p, k, name, bus, i, at, lost) {
 function read_table(   n, i, b, e, near) {
   n = heads()
   if (!n) {
-    if (T !~ COARSE["ROW"]) return
+    if (lacks("ROW")) return
     T_LOST = rows(1, length(T))
     if (!n_of[1] && !T_LOST) return
     h_start[1] = 1; h_driver[1] = ""; i = 1; b = 1; e = length(T)
@@ -67,7 +68,7 @@ function read_table(   n, i, b, e, near) {
 function whole(name, s,   keep_t, keep_n, out) {
   keep_t = T; keep_n = NL; out = ""
   if (fits(name, s)) out = group(1)
-  T = keep_t; NL = keep_n
+  T = keep_t; NL = keep_n; W_FIRST = 1; W_LAST = 0
   return out
 }
 
@@ -79,7 +80,7 @@ function first_whole(name, old, new,   i) {
 }
 
 function read_xml(   p, f, i) {
-  if (T !~ COARSE["ELEMENT"]) return
+  if (lacks("ELEMENT")) return
   split("", x_n)
   for (p = 1; find("ELEMENT", p, 1, length(T)); p = behind()) { f = group(1); x_value[f, ++x_n[f]] = trimmed(group(2)) }
   form_driver[2] = first_whole("XML_DRIVER", "driver_version", "kmd_version")
@@ -89,14 +90,14 @@ function read_xml(   p, f, i) {
 }
 
 function read_query(   p, n) {
-  if (T !~ COARSE["NAMED"]) return
+  if (lacks("NAMED")) return
   n = 0
   for (p = 1; n < MOST && find("NAMED", p, 1, length(T)); p = behind()) add_gpu(3, n++, trimmed(group(1)), "")
   if (n && has("MIG_MODE")) MIG = 1
 }
 
 function read_list(   p, q, i, name, k) {
-  if (T !~ COARSE["LISTED"]) return
+  if (lacks("LISTED")) return
   split("", has_index)
   for (p = 1; find("LISTED", p, 1, length(T)); p = q) {
     q = behind(); i = group(1) + 0; name = group(2)
@@ -111,7 +112,7 @@ function read_list(   p, q, i, name, k) {
 function read_failures(   i, p) {
   for (i = 1; i <= NFAILURES; i++) {
     fail_at[i] = 0
-    if (T !~ COARSE[FAILURES[i]]) continue
+    if (lacks(FAILURES[i])) continue
     for (p = 1; find(FAILURES[i], p, 1, length(T)); p = behind()) fail_at[i] = FOUND
   }
 }

@@ -97,7 +97,7 @@ function decoded(   i, k, m, h, s) {
 # every match of a name replaced
 function replace_all(name, by,   n, p, out, size) {
   size = length(T)
-  if (COARSE[name] != "" && T !~ COARSE[name]) return
+  if (lacks(name)) return
   n = 0; p = 1
   while (find(name, p, 1, size)) {
     out[++n] = substr(T, p, FOUND - p) by
@@ -129,7 +129,7 @@ function hexadecimal(s,   i, n, d) {
 }
 
 function unescape_all(   n, p, out) {
-  if (!index(T, "&") || T !~ COARSE["ENTITY"]) return
+  if (!index(T, "&") || lacks("ENTITY")) return
   n = 0; p = 1
   while (find("ENTITY", p, 1, length(T))) {
     out[++n] = substr(T, p, FOUND - p) reference(substr(T, FOUND, STOP - FOUND))
