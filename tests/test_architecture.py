@@ -22,10 +22,11 @@ from torchferry.errors import FerryError
 ROOT = Path(__file__).parents[1]
 MODULE_LINES, FUNCTION_LINES, PROTOCOL_METHODS = 300, 40, 4
 
-WORDS = {"errors", "model", "layout"}
+WORDS = {"errors", "model", "layout", "running"}
 
 PURE = {
-    "variants", "fields", "grammar", "yamlpos", "compat", "compat_table", "compat_rows", "table_fields", "gpus",
+    "variants", "fields", "grammar", "running_grammar", "yamlpos", "compat", "compat_table", "compat_rows",
+    "table_fields", "gpus",
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
     "charset", "ferry_patterns", "ferry_tables",
     "symptoms", "runline",

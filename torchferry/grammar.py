@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -38,6 +39,10 @@ _RELATIVE = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{0,63}}/?")
 _ABSOLUTE = re.compile(rf"(?:/{_SEGMENT}){{1,64}}/?")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~%/?&=+-]{0,1023}")
 _URL = re.compile(r"(?:https?|file)://[A-Za-z0-9._~:/@%+\[\]-]{1,1000}")
+_SIZE = re.compile(r"([1-9][0-9]{0,5})(KiB|MiB|GiB|KB|MB|GB)")
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+_FIRST_OF_SEQUENCE = 2146
+"""With it a sequence stays below 2**31, which every shell can count."""
 _SPAN = re.compile(r"([1-9][0-9]{0,3})([sm])")
 _ROW = re.compile(r"cpu|cu[1-9][0-9]{2}")
 
@@ -71,7 +76,32 @@ def version(spot: Spot) -> str:
                      " in an image tag")
     if value and not _is_version(value):
         spot.refuse(f"{quoted(value)} is not {expected}", cure="write it the way PEP 440 does: 1.2.0, 1.2.0rc1")
+        return ""
     return value
+
+
+def sequence(value: str) -> int | None:
+    """The number that a version gives by itself: 1.2.3 is 1002003; None where its parts are too many or too large."""
+    parts = [*Version(value).release, 0, 0]
+    first, second, third = parts[:3]
+    fits = first <= _FIRST_OF_SEQUENCE and max(second, third) < 1000 and not any(parts[3:])
+    return first * 1_000_000 + second * 1_000 + third if fits else None
+
+
+def label(spot: Spot) -> str:
+    """The version of what has its own manner of counting: a model."""
+    return matching(spot, _VERSION, expected="a version such as 1.0 or 2024-05-01",
+                    cure="write letters, digits, dots and hyphens, in quotes")
+
+
+def byte_count(spot: Spot) -> int:
+    """A size as 2GiB or 700MB, in bytes; from 64 KiB to 1 TiB."""
+    value = text(spot, expected="a size such as 2GiB", whole_numbers=True)
+    found = _SIZE.fullmatch(value)
+    count = int(found[1]) * _UNITS[found[2]] if found else 0
+    if value and not 64 << 10 <= count <= 1 << 40:
+        spot.refuse(f"{quoted(value)} is not a size from 64KiB to 1TiB", cure="write 2GiB, 700MB or the like")
+    return count
 
 
 def torch(spot: Spot) -> str:
@@ -211,6 +241,14 @@ def path(spot: Spot, exists: Callable[[str], bool] | None = None, *, kind: str =
         spot.refuse(f"{quoted(short)} is not there, expected a {kind} beside the variants.yaml",
                     cure="create it or correct the path")
     return short
+
+
+def mounted_folder(spot: Spot, flag: str) -> tuple[str, bool]:
+    """A relative folder on the server, and whether ``flag`` stands behind it."""
+    node = spot.node
+    if not isinstance(node, Scalar) or not node.text.endswith(flag) or node.kind != "text":
+        return path(spot), False
+    return path(replace(spot, node=replace(node, text=node.text.removesuffix(flag)))), True
 
 
 def mount_point(spot: Spot, value: str) -> str:

@@ -18,6 +18,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from torchferry.running import BeforeUpdate, Model, Mount, Proof
+
 UID = 10001
 """User and group of the service in the image: above the range that distributions give to people and daemons."""
 
@@ -40,6 +42,10 @@ class Release:
 
     name: str
     version: str
+    sequence: int = 0
+    """Grows from release to release; a server refuses to go back unless it is told to."""
+    split: int | None = None
+    """Bytes of the largest part of an archive; None: one file each."""
 
     @property
     def folder(self) -> str:
@@ -76,10 +82,12 @@ class Service:
     port: int | None = None
     health: Health | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    mounts: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
     include: tuple[str, ...] = ()
     sdists: tuple[str, ...] = ()
     smoke: tuple[tuple[str, ...], ...] = ()
+    prove: Proof | None = None
+    before_update: BeforeUpdate | None = None
 
     @property
     def entry_module(self) -> str | None:
@@ -147,6 +155,7 @@ class Project:
     release: Release
     variants: tuple[Variant, ...]
     engine: str = "auto"
+    models: tuple[Model, ...] = ()
 
     def select(self, *, variants: tuple[str, ...], services: tuple[str, ...]) -> tuple[Variant, ...]:
         """The variants of these names and services (none given: all); a service without variants always comes along."""

@@ -149,7 +149,7 @@ def dockerfile_text(
         groups=groups(lock),
         env=list(environment(variant, compat, cuda_folders=cuda_folders).items()),
         on_path=bool(cuda_folders),
-        volumes=sorted(service.mounts),
+        volumes=sorted(mount.point for mount in service.mounts),
         port=service.port,
         health=health,
         command=list(service.command),

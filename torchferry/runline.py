@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from torchferry.model import Service, Variant
 
-SERVER_FOLDER = "/srv"
-"""Where the folders of a service's mounts lie on the server, unless they are absolute."""
+SERVER_FOLDER = "/data"
+"""Where the folders of a service's mounts lie on the server, unless it is told otherwise."""
 
 ALL = "all"
 
@@ -24,9 +24,8 @@ def docker_run(variant: Variant, *, gpus: str | None = None, env: Mapping[str, s
     words = ["docker", "run", "-d", "--name", service.name, "--init"]
     words += ["--gpus", gpus] if gpus else []
     words += ["-p", f"{service.port}:{service.port}"] if service.port else []
-    for inside, outside in service.mounts.items():
-        place = outside if outside.startswith("/") else f"{SERVER_FOLDER}/{outside}"
-        words += ["-v", f"{place}:{inside}"]
+    for mount in service.mounts:
+        words += ["-v", f"{SERVER_FOLDER}/{mount.folder}:{mount.point}{':ro' if mount.read_only else ''}"]
     for name, value in (env or {}).items():
         words += ["-e", f"{name}={value}"]
     return shlex.join([*words, variant.image_name])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchferry import grammar
+from torchferry import grammar, running_grammar
 from torchferry.errors import ConfigError
 from torchferry.fields import Spot, choice, entries, integer, items, section, text, words
 from torchferry.model import Base, Health, Project, Release, Service, Variant
@@ -54,10 +54,10 @@ def parse(text: str, *, file: str, root: Path, exists: Callable[[str], bool]) ->
             "python": 'python: "3.11"',
             "services": "services: with an entry for each service",
         },
-        optional=("base", "compression", "platforms", "engine"),
+        optional=("base", "compression", "platforms", "engine", "models", "split"),
     )
     shared = _Shared(
-        release=_release(at["release"]),
+        release=_release(at["release"], at["split"]),
         python=grammar.python(at["python"]),
         base=None if at["base"].absent else _base(at["base"]),
         compression=choice(at["compression"], COMPRESSIONS) or "fast",
@@ -67,14 +67,23 @@ def parse(text: str, *, file: str, root: Path, exists: Callable[[str], bool]) ->
     engine = choice(at["engine"], ENGINES) or "auto"
     services = _rows(at["services"], expected="a mapping of services by name", example="my-service: {source: app, ...}")
     variants = tuple(variant for name, spot in services for variant in _service(name, spot, shared))
+    with_torch = dict.fromkeys(variant.service.name for variant in variants if variant.torch)
+    models = running_grammar.models(at["models"], services=[name for name, _ in services], usual=tuple(with_torch))
     if problems.found:
         raise problems.error()
-    return Project(root=root, release=shared.release, variants=variants, engine=engine)
+    return Project(root=root, release=shared.release, variants=variants, engine=engine, models=models)
 
 
-def _release(spot: Spot) -> Release:
-    at = section(spot, required={"name": "name: stt", "version": "version: 1.0.0"})
-    return Release(name=grammar.name(at["name"]), version=grammar.version(at["version"]))
+def _release(spot: Spot, split: Spot) -> Release:
+    at = section(spot, required={"name": "name: stt", "version": "version: 1.0.0"}, optional=("sequence",))
+    version = grammar.version(at["version"])
+    given = None if at["sequence"].absent else integer(at["sequence"], low=1, high=999_999_999)
+    sequence = given or (grammar.sequence(version) if version else 0)
+    if sequence is None:
+        at["version"].refuse(f"{version} gives no sequence number by itself, expected up to three small ones",
+                             cure="add sequence: 1 beside it, and count it up with every release")
+    return Release(name=grammar.name(at["name"]), version=version, sequence=sequence or 0,
+                   split=grammar.byte_count(split) or None)
 
 
 def _base(spot: Spot) -> Base:
@@ -102,13 +111,14 @@ def _service(name: str, spot: Spot, shared: _Shared) -> tuple[Variant, ...]:
             "command": "command: [python, -m, my_service]",
         },
         optional=("port", "health", "env", "mounts", "base", "include", "sdists", "smoke", "variants",
-                  "cuda_libraries"),
+                  "cuda_libraries", "prove", "before_update"),
     )
     base = shared.base if at["base"].absent else _base(at["base"])
     if base is None:
         at["base"].refuse("is missing, here and at the top of the file", cure="add base: {debian: bookworm} at the top")
     if at["port"].absent and not at["health"].absent:
         at["health"].refuse("needs the port that answers it", cure="add port: 8000, or remove health")
+    mounts = running_grammar.mounts(at["mounts"])
     service = Service(
         name=name,
         source=grammar.path(at["source"], shared.exists, kind="folder"),
@@ -118,10 +128,12 @@ def _service(name: str, spot: Spot, shared: _Shared) -> tuple[Variant, ...]:
         port=None if at["port"].absent else integer(at["port"], low=1, high=65535),
         health=None if at["health"].absent else _health(at["health"]),
         env=_env(at["env"]),
-        mounts=_mounts(at["mounts"]),
+        mounts=mounts,
         include=tuple(grammar.path(item, shared.exists) for item in _list(at["include"], "paths", "[app/assets]")),
         sdists=tuple(grammar.package(item) for item in _list(at["sdists"], "package names", "[openai-whisper]")),
         smoke=tuple(words(item) for item in _list(at["smoke"], "commands", "[[python, -c, 'import json']]")),
+        prove=running_grammar.proof(at["prove"], port=not at["port"].absent),
+        before_update=running_grammar.before_update(at["before_update"], mounts),
     )
     found = choice(at["cuda_libraries"], CUDA_LIBRARIES) or CUDA_LIBRARIES[0]
     return _variants(at["variants"], service, found, shared)
@@ -193,16 +205,6 @@ def _env(spot: Spot) -> Mapping[str, str]:
         for name, value in entries(spot, expected="a mapping of environment variables")
         if grammar.env_name(value, name)
     }
-
-
-def _mounts(spot: Spot) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for name, value in entries(spot, expected="a mapping of folders in the image to folders on the server"):
-        point = grammar.mount_point(value, name)
-        if point and point in found:
-            value.refuse(f"{point} is mounted twice, expected once", cure="remove one of them")
-        found[point] = grammar.path(value)
-    return found
 
 
 def _contents(path: Path) -> str:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from torchferry.model import Base, Health, Lock, Release, Service, Variant, Wheel
+from torchferry.running import Mount
 
 RELEASE = Release(name="stt", version="1.0.0")
 
 SERVICE = Service(
     name="stt-engine", source="app", requirements="app/requirements.in", command=("python", "-m", "stt_engine"),
     base=Base(debian="bookworm"), port=8003, health=Health(path="/health", expect={"status": "ok"}, within=60),
-    env={"STT_DEVICE": "auto"}, mounts={"/app/models": "models", "/app/logs": "logs"},
+    env={"STT_DEVICE": "auto"},
+    mounts=(Mount(point="/app/models", folder="models"), Mount(point="/app/logs", folder="logs")),
 )
 
 PAGE = Service(

@@ -330,8 +330,8 @@ def test_scenarios_say_which_one_a_server_is(capsys: pytest.CaptureFixture[str])
 def test_run_lines() -> None:
     cu121 = variant("cu121")
     assert runline.docker_run(cu121, gpus="all") == (
-        "docker run -d --name stt-engine --init --gpus all -p 8003:8003 -v /srv/models:/app/models "
-        "-v /srv/logs:/app/logs stt-engine:1.0.0-cu121"
+        "docker run -d --name stt-engine --init --gpus all -p 8003:8003 -v /data/models:/app/models "
+        "-v /data/logs:/app/logs stt-engine:1.0.0-cu121"
     )
     assert "-e STT_DEVICE=cpu stt-engine:1.0.0-cu121" in runline.on_cpu(cu121, VARIANTS)
     assert "-e" not in runline.on_cpu(variant("cpu"), VARIANTS).split()

@@ -11,6 +11,7 @@ from support.variants_text import FULL, ROOT, parsed, problems, replaced, withou
 
 from torchferry.errors import ConfigError
 from torchferry.model import Base, Health, Release
+from torchferry.running import Mount
 from torchferry.variants import load, parse
 
 SHIPPED = Path(__file__).parents[2] / "variants.yaml"
@@ -20,7 +21,7 @@ def test_every_key_arrives_in_its_noun() -> None:
     project = parsed(json.dumps(FULL))
     gpu, cpu, web = project.variants
     service = gpu.service
-    assert (project.root, project.release) == (ROOT, Release(name="stt", version="1.0.0"))
+    assert (project.root, project.release) == (ROOT, Release(name="stt", version="1.0.0", sequence=1_000_000))
     labels = [variant.label for variant in project.variants]
     assert labels == ["engine-cu121-arm64", "engine-cpu-arm64", "web-any-arm64"]
     assert (gpu.python, gpu.torch, gpu.architecture, gpu.compression) == ("3.11", "2.1.2", "aarch64", "small")
@@ -28,7 +29,7 @@ def test_every_key_arrives_in_its_noun() -> None:
     assert (service.source, service.requirements) == ("app", "app/requirements.in")
     assert (service.command, service.port) == (("python", "-m", "engine"), 8003)
     assert service.health == Health(path="/health", expect={"status": "ok"}, within=120)
-    assert service.mounts == {"/app/models": "models"}
+    assert service.mounts == (Mount(point="/app/models", folder="models"),)
     assert (service.include, service.sdists) == (("assets/words.txt",), ("openai-whisper",))
     assert service.smoke == (("python", "-c", "import engine"),)
     assert (service.base, web.service.base) == (
@@ -108,11 +109,12 @@ services:
         " write '1.10' in quotes",
         "variants.yaml:2: python: 3.10 is read as a number, expected a Python such as \"3.11\"; write '3.10' in quotes",
         "variants.yaml:3: compresion: unknown key, expected one of release, python, services, base, compression,"
-        " platforms, engine, did you mean compression; correct its spelling or remove it",
+        " platforms, engine, models, split, did you mean compression; correct its spelling or remove it",
         "variants.yaml:6: services.engine.requirements: is missing;"
         " add it, such as requirements: app/requirements.in",
         "variants.yaml:8: services.engine.requirments: unknown key, expected one of source, requirements, command,"
-        " port, health, env, mounts, base, include, sdists, smoke, variants, cuda_libraries, did you mean"
+        " port, health, env, mounts, base, include, sdists, smoke, variants, cuda_libraries,"
+        " prove, before_update, did you mean"
         " requirements;"
         " correct its spelling or remove it",
         "variants.yaml:10: services.engine.env.DEBUG: no is read as false, expected a text; write 'no' in quotes",
