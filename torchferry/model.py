@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 UID = 10001
@@ -283,8 +282,3 @@ class Bundle:
 
     folder: Path
     archives: tuple[Archive, ...]
-
-
-def requirement_names(lines: tuple[str, ...]) -> frozenset[str]:
-    """The normalised names of requirement lines."""
-    return frozenset(canonicalize_name(Requirement(line).name) for line in lines)
