@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torchferry.compat import Compat
-from torchferry.coverage import Column, Coverage, branch, columns, coverages
+from torchferry.coverage import Column, Coverage, columns, coverages
 from torchferry.model import Variant
-from torchferry.server import version
+from torchferry.server import branch_of, version
 from torchferry.verdict import Rule
 from torchferry.verdict import rules as rules_of
 from torchferry.wording import in_words
@@ -118,7 +118,7 @@ def _older_majors(rules: Sequence[Rule], compat: Compat) -> Iterator[str]:
 
 
 def _only_ones(rules: Sequence[Rule], compat: Compat) -> Iterator[str]:
-    floors = sorted((branch(rule.linux.floor), rule.name) for rule in rules if rule.linux is not None)
+    floors = sorted((branch_of(rule.linux.floor), rule.name) for rule in rules if rule.linux is not None)
     (oldest, name), (following, _) = floors[:2]
     if oldest < following:
         yield f"{name} is the only one for drivers {oldest}-{following - 1}"
