@@ -33,6 +33,7 @@ PURE = {
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
+    "wording",
 }
 
 PURE_MAY_IMPORT = {

@@ -31,7 +31,7 @@ def offers(road: Road) -> refresh.Refreshed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class VainImports:
     """What one variant's source imports in vain: errors that would stop the image, and what may fail."""
 
     errors: tuple[FerryError, ...] = ()
@@ -45,7 +45,7 @@ class Finding:
         )
 
 
-NOTHING = Finding()
+NOTHING = VainImports()
 
 
 def remarks_on(road: Road, chosen: Sequence[Variant]) -> tuple[Remark, ...]:
@@ -60,7 +60,7 @@ def remarks_on(road: Road, chosen: Sequence[Variant]) -> tuple[Remark, ...]:
     return tuple(one for one in made if one.about in {*services, *(variant.label for variant in chosen)})
 
 
-def refuse_findings(found: Mapping[str, Finding]) -> None:
+def refuse_imports(found: Mapping[str, VainImports]) -> None:
     """Raise one error that tells every problem of every variant, of the kind that must be cured first; none: nothing.
 
     Variants of one service share its source, so a line that several have is told once.
@@ -78,7 +78,7 @@ def refuse_findings(found: Mapping[str, Finding]) -> None:
     )
 
 
-def check_imports(road: Road, variant: Variant) -> Finding:
+def check_imports(road: Road, variant: Variant) -> VainImports:
     """Hold what a service's source imports against its own files and its lock's wheels; nothing is fetched.
 
     A lock or wheels that are not there are an error too: what was not looked at is not known to be well.
@@ -88,13 +88,13 @@ def check_imports(road: Road, variant: Variant) -> Finding:
     try:
         selection = context.select_files(road.project.root, variant)
     except ConfigError as error:
-        return Finding(errors=(error,))
+        return VainImports(errors=(error,))
     warnings += selection.warnings
     try:
         warnings += context.check_imports(selection, variant, _wheels(road, variant))
     except FerryError as error:
         errors.append(error)
-    return Finding(errors=tuple(errors), warnings=tuple(warnings))
+    return VainImports(errors=tuple(errors), warnings=tuple(warnings))
 
 
 def _wheels(road: Road, variant: Variant) -> WheelSet:

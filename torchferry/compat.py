@@ -14,6 +14,7 @@ from torchferry.compat_rows import CudaRow, GenerationRow, RuntimeRow, Table, To
 from torchferry.compat_table import parse_table
 from torchferry.errors import CompatError
 from torchferry.model import Variant
+from torchferry.wording import in_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class Compat:
         if row is None:
             raise CompatError(
                 f"CUDA {release} is not in the table of known releases",
-                cure=f"take one of {_and([row.release for row in self.table.cuda])}",
+                cure=f"take one of {in_words([row.release for row in self.table.cuda])}",
             )
         return row
 
@@ -72,7 +73,7 @@ class Compat:
         for listed in self.table.capabilities:
             if variant_name in row.builds and listed.build == variant_name and row.version in listed.torch:
                 return listed.capabilities
-        raise CompatError(f"torch {torch} has no {variant_name} build", cure=f"take one of {_and(row.builds)}")
+        raise CompatError(f"torch {torch} has no {variant_name} build", cure=f"take one of {in_words(row.builds)}")
 
     def pypi_build(self, torch: str, architecture: str) -> str | None:
         """What PyPI's plain wheel of that torch is built for ('cu121', 'cpu'); None where the table does not know."""
@@ -157,22 +158,22 @@ class Compat:
         near = self._nearest(wanted, lambda _: True) if wanted else (last,)
         return Problem(
             message=f"torch {torch} is not in the table of known releases, which ends at {last}",
-            cure=f"take torch {_or(near)}; a newer release needs its row in torchferry/compat.yaml",
+            cure=f"take torch {in_words(near, 'or')}; a newer release needs its row in torchferry/compat.yaml",
         )
 
     def _no_build(self, variant: Variant, row: TorchRow) -> Problem:
         wanted = variant.name
         near = self._nearest(Version(row.version), lambda other: wanted in other.builds)
         stand_in = self._stand_in(row, wanted, near)
-        said = [f"{variant.label}: torch {row.version} has no {wanted} build, it has {_and(row.builds)}."]
+        said = [f"{variant.label}: torch {row.version} has no {wanted} build, it has {in_words(row.builds)}."]
         if near:
-            said.append(f"The nearest torch with {wanted}: {_and(near)}.")
+            said.append(f"The nearest torch with {wanted}: {in_words(near)}.")
         else:
             said.append(f"No torch in the table has {wanted}.")
         if stand_in:
             said.append(self._same_drivers(stand_in, wanted))
-        cures = [f"take {stand_in or _or(row.builds)} with torch {row.version}"]
-        cures += [f"{wanted} with torch {_or(near)}"] if near else []
+        cures = [f"take {stand_in or in_words(row.builds, 'or')} with torch {row.version}"]
+        cures += [f"{wanted} with torch {in_words(near, 'or')}"] if near else []
         return Problem(message=" ".join(said), cure=", or ".join(cures))
 
     def _no_python(self, variant: Variant, row: TorchRow) -> Problem:
@@ -182,8 +183,8 @@ class Compat:
         near = self._nearest(Version(row.version), fits)
         return Problem(
             message=f"{variant.label}: torch {row.version} has no wheels for Python {variant.python}, "
-                    f"it has them for {_and(row.pythons)}",
-            cure=f"take Python {row.pythons[-1]}" + (f", or torch {_or(near)}" if near else ""),
+                    f"it has them for {in_words(row.pythons)}",
+            cure=f"take Python {row.pythons[-1]}" + (f", or torch {in_words(near, 'or')}" if near else ""),
         )
 
     def _nearest(self, version: Version, fits: Callable[[TorchRow], bool]) -> tuple[str, ...]:
@@ -237,15 +238,3 @@ def _version(text: str) -> Version | None:
         return Version(text)
     except InvalidVersion:
         return None
-
-
-def _and(items: Sequence[str]) -> str:
-    return _joined(items, "and")
-
-
-def _or(items: Sequence[str]) -> str:
-    return _joined(items, "or")
-
-
-def _joined(items: Sequence[str], word: str) -> str:
-    return f" {word} ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)

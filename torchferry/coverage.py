@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from torchferry.compat import Compat
 from torchferry.model import Variant
-from torchferry.server import Gpu, Server
+from torchferry.server import Gpu, Server, branch_of
 from torchferry.verdict import YES, Branches, Rule, judge, rules
 
 NEWEST = 9999
@@ -133,8 +133,8 @@ def _digits(code: str) -> str:
 def spans(compat: Compat) -> tuple[Span, ...]:
     """The branches that the table tells apart: from just before the oldest floor up to what is to come."""
     table = compat.table
-    floors = {branch(row.floor) for row in table.cuda}
-    edges = floors | {branch(row.toolkit_driver) for row in table.cuda}
+    floors = {branch_of(row.floor) for row in table.cuda}
+    edges = floors | {branch_of(row.toolkit_driver) for row in table.cuda}
     edges |= {row.first_branch for row in table.generations if row.first_branch is not None}
     edges |= {row.last_branch + 1 for row in table.generations if row.last_branch is not None}
     before = max(edge for edge in edges if edge < min(floors))
@@ -142,11 +142,6 @@ def spans(compat: Compat) -> tuple[Span, ...]:
     return tuple(
         Span(first=first, last=after and after - 1) for first, after in zip(firsts, [*firsts[1:], None], strict=True)
     )
-
-
-def branch(driver: str) -> int:
-    """535 of 535.104.05."""
-    return int(driver.partition(".")[0])
 
 
 def _coverage(services: tuple[str, ...], made: tuple[Rule, ...], compat: Compat) -> Coverage:
@@ -243,7 +238,7 @@ def row_of(coverage: Coverage, driver: str | None) -> int | None:
     """The place of the row that a driver belongs to."""
     if driver is None:
         return None
-    return next((place for place, span in enumerate(coverage.spans) if span.holds(branch(driver))), None)
+    return next((place for place, span in enumerate(coverage.spans) if span.holds(branch_of(driver))), None)
 
 
 def text_table(coverage: Coverage) -> tuple[list[str], list[list[str]]]:

@@ -13,7 +13,7 @@ from torchferry.errors import ConfigError
 from torchferry.fleet import Fleet, Host
 from torchferry.gpus import GpuNames
 from torchferry.model import Variant
-from torchferry.recipe import TEMPLATES
+from torchferry.templates import TEMPLATES
 
 if TYPE_CHECKING:
     from torchferry.pipeline import Road

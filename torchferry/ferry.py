@@ -10,11 +10,11 @@ from torchferry.compat import Compat
 from torchferry.ferry_tables import tables
 from torchferry.layout import Layout
 from torchferry.model import Project, Variant
+from torchferry.templates import folder_of
 from torchferry.verdict import rules
 
 MODE = 0o755
 TEMPLATE = "ferry.sh.j2"
-TEMPLATES = Path(__file__).parent.parent / "templates"
 
 AWK = ("match", "text", "names", "csv", "read", "judge", "main")
 """The parts of the awk program, in templates/ferry/."""
@@ -30,13 +30,7 @@ def text(title: str, variants: Iterable[Variant], compat: Compat, *, templates: 
 def write(project: Project, compat: Compat, layout: Layout) -> str:
     """Write the script of a release into its folder; returns its text."""
     release = project.release
-    made = text(f"{release.name} {release.version}", project.variants, compat, templates=templates(layout))
+    made = text(f"{release.name} {release.version}", project.variants, compat, templates=folder_of(TEMPLATE, layout))
     files.write_text(layout.ferry(release), made)
     layout.ferry(release).chmod(MODE)
     return made
-
-
-def templates(layout: Layout) -> Path:
-    """The project's own templates/ where it has a ferry.sh.j2, else those of torchferry."""
-    own = layout.root / "templates"
-    return own if (own / TEMPLATE).is_file() else TEMPLATES

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torchferry.errors import IntegrityError
+from torchferry.wording import in_words
 
 ERROR, WARNING = "error", "warning"
 
@@ -45,4 +46,4 @@ def listed(names: Iterable[str], *, most: int = 6) -> str:
     found: Sequence[str] = sorted(set(names))
     if len(found) > most:
         return f"{', '.join(found[:most])} and {len(found) - most} more"
-    return " and ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found)
+    return in_words(found)

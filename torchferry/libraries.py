@@ -14,7 +14,6 @@ from torchferry.audit import Case, judge
 from torchferry.compat import Compat
 from torchferry.findings import Finding
 from torchferry.layout import Layout
-from torchferry.library_facts import is_cuda_wheel
 from torchferry.model import Lock, Variant, WheelSet
 
 _LIBRARY = re.compile(r"(?:usr/)?(?:local/)?lib(?:64)?/(?:[a-z0-9_]+-linux-gnu/)?lib[^/]+\.so(?:\.[^/]*)?")
@@ -73,7 +72,7 @@ def cuda_folders(variant: Variant, lock: Lock, layout: Layout) -> tuple[str, ...
     names: list[str] = []
     for wheel in lock.wheels:
         path = layout.wheel_folder(variant) / wheel.filename
-        if (is_cuda_wheel(wheel.name) or wheel.name == "torch") and path.is_file():
+        if (wheels.is_cuda_wheel(wheel.name) or wheel.name == "torch") and path.is_file():
             with zipfile.ZipFile(path) as opened:
                 names += opened.namelist()
     return cuda_names.folders(names)

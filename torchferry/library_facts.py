@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torchferry.render import TORCH_FAMILY
+from torchferry.wheels import TORCH_FAMILY, is_cuda_wheel
 
 FACTS_VERSION = 1
 """Goes up with every change of what is read of a wheel; remembered facts then count no more."""
@@ -69,11 +69,6 @@ class WheelFacts:
     def comes_with_torch(self) -> bool:
         """Whether its libraries are loaded with torch or after it: CUDA, torch's family, and what requires torch."""
         return self.is_cuda or self.name in TORCH_FAMILY or self.requires_torch
-
-
-def is_cuda_wheel(name: str) -> bool:
-    """Whether a wheel of this normalised name is one of NVIDIA's with CUDA libraries."""
-    return name.startswith(("nvidia-", "cuda-"))
 
 
 def as_json(facts: WheelFacts) -> dict[str, Any]:

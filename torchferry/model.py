@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from torchferry.running import BeforeUpdate, Model, Mount, Proof
@@ -292,8 +291,3 @@ class Bundle:
 
     folder: Path
     archives: tuple[Archive, ...]
-
-
-def requirement_names(lines: tuple[str, ...]) -> frozenset[str]:
-    """The normalised names of requirement lines."""
-    return frozenset(canonicalize_name(Requirement(line).name) for line in lines)

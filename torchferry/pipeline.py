@@ -45,6 +45,7 @@ from torchferry.model import BuiltImage, Bundle, Lock, Project, Recipe, Variant,
 
 Noun = TypeVar("Noun")
 
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What one step did for one variant: 'made' or 'current', where it lies, bytes, seconds."""

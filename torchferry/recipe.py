@@ -20,8 +20,9 @@ from torchferry.context import Selection
 from torchferry.errors import IntegrityError
 from torchferry.layout import DOCKERFILE, Layout
 from torchferry.model import Lock, Recipe, Variant, WheelSet, fingerprint
+from torchferry.templates import folder_of
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
+TEMPLATE = "Dockerfile.j2"
 INSIDE = ("prepare.py", "health.py")
 
 
@@ -42,7 +43,7 @@ def draft(
     """Render the Dockerfile of a variant; equal inputs give equal digests on any machine."""
     said = render.labels(variant, lock, compat, base=base, revision=revision)
     text = render.dockerfile_text(
-        variant, lock, compat, templates=templates(layout), base=base, said=said,
+        variant, lock, compat, templates=folder_of(TEMPLATE, layout), base=base, said=said,
         cuda_folders=libraries.cuda_folders(variant, lock, layout),
     )
     scripts = {name: resources.files("torchferry").joinpath("inside", name).read_bytes() for name in INSIDE}
@@ -77,12 +78,6 @@ def make_recipe(made: Draft, wheels: WheelSet, selection: Selection, layout: Lay
     made_recipe = Recipe(
         variant=made.variant, folder=folder, text=made.text, digest=made.digest, files=count, size=size)
     return made_recipe, stale
-
-
-def templates(layout: Layout) -> Path:
-    """The project's own templates/ where it has a Dockerfile.j2, else those of torchferry."""
-    own = layout.root / "templates"
-    return own if (own / "Dockerfile.j2").is_file() else TEMPLATES
 
 
 def _fill(folder: Path, made: Draft, wheels: WheelSet, selection: Selection) -> None:

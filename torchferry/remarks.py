@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torchferry.compat import Compat
-from torchferry.coverage import Column, Coverage, branch, columns, coverages
+from torchferry.coverage import Column, Coverage, columns, coverages
 from torchferry.model import Variant
-from torchferry.server import version
+from torchferry.server import branch_of, version
 from torchferry.verdict import Rule
 from torchferry.verdict import rules as rules_of
+from torchferry.wording import in_words
 
 WARNING, NOTE = "warning", "note"
 
@@ -107,8 +108,8 @@ def _older_majors(rules: Sequence[Rule], compat: Compat) -> Iterator[str]:
             rule for rule in rules if _cuda(rule)[0] > _cuda(other)[0] and _adds_nothing(rule, other, compat)
         ]
         if less:
-            majors = _and(list(dict.fromkeys(f"CUDA {_cuda(rule)[0]}" for rule in less)))
-            names = _and([rule.name for rule in less])
+            majors = in_words(list(dict.fromkeys(f"CUDA {_cuda(rule)[0]}" for rule in less)))
+            names = in_words([rule.name for rule in less])
             yield (f"{other.name} alone runs wherever {names} {'run' if len(less) > 1 else 'runs'}; what speaks for "
                    f"{names} is a package that looks for libraries of {majors}, or a newer torch")
 
@@ -117,7 +118,7 @@ def _older_majors(rules: Sequence[Rule], compat: Compat) -> Iterator[str]:
 
 
 def _only_ones(rules: Sequence[Rule], compat: Compat) -> Iterator[str]:
-    floors = sorted((branch(rule.linux.floor), rule.name) for rule in rules if rule.linux is not None)
+    floors = sorted((branch_of(rule.linux.floor), rule.name) for rule in rules if rule.linux is not None)
     (oldest, name), (following, _) = floors[:2]
     if oldest < following:
         yield f"{name} is the only one for drivers {oldest}-{following - 1}"
@@ -126,7 +127,7 @@ def _only_ones(rules: Sequence[Rule], compat: Compat) -> Iterator[str]:
         serving = _serving(column, rules, compat)
         if len(serving) == 1:
             alone.setdefault(serving[0].name, []).append(column.generation)
-    yield from (f"{name} is the only one for {_and(generations)} GPUs" for name, generations in alone.items())
+    yield from (f"{name} is the only one for {in_words(generations)} GPUs" for name, generations in alone.items())
 
 
 def _gaps(rules: Sequence[Rule], compat: Compat, sample: Variant) -> Iterator[tuple[str, str]]:
@@ -139,7 +140,7 @@ def _gaps(rules: Sequence[Rule], compat: Compat, sample: Variant) -> Iterator[tu
             missing.setdefault((level, _cure(column, compat, sample, newest=level == NOTE)), []).append(
                 column.generation)
     for (level, cure), generations in missing.items():
-        yield level, f"no variant runs on {_and(generations)}: {cure}"
+        yield level, f"no variant runs on {in_words(generations)}: {cure}"
 
 
 def _serving(column: Column, rules: Sequence[Rule], compat: Compat) -> list[Rule]:
@@ -172,7 +173,3 @@ def _cure(column: Column, compat: Compat, sample: Variant, *, newest: bool) -> s
 
 def _cuda(rule: Rule) -> tuple[int, ...]:
     return version(rule.cuda or "0")
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torchferry import runline
 from torchferry.compat import Compat
 from torchferry.model import Variant
-from torchferry.server import GPU_LOST, Server, version
+from torchferry.server import GPU_LOST, Server, branch_of, version
 from torchferry.symptoms import Symptom
 from torchferry.verdict import Branches, Judgement, Rule
 
@@ -127,7 +127,7 @@ def upgrade(
         floor = (rule.windows if server.windows_driver else rule.linux) if rule.cuda else None
         low = floor and server.driver and version(server.driver) < version(floor.floor)
         if floor and low and judgement.verdicts[rule.name].runs not in ("yes", "some_gpus"):
-            branch = Branches.of(int(floor.floor.split(".")[0]), compat, windows=server.windows_driver)
+            branch = Branches.of(branch_of(floor.floor), compat, windows=server.windows_driver)
             if any(_would_run(gpu.capability, rule, branch) for gpu in server.gpus):
                 floors.setdefault(floor.floor, []).append(rule.name)
     if not floors:

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from torchferry import dockerfile
 from torchferry.compat import Compat
 from torchferry.model import UID, VENV, Health, Lock, Variant, Wheel
+from torchferry.wheels import TORCH_FAMILY, is_cuda_wheel
 
 OFFLINE_ENV = {
     "PATH": f"{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -27,10 +28,6 @@ OFFLINE_ENV = {
     "HF_DATASETS_OFFLINE": "1",
 }
 """What every image sets; a service's own env stands above it."""
-
-TORCH_FAMILY = frozenset({"torch", "torchaudio", "torchvision", "triton", "pytorch-triton"})
-"""Packages that move together with torch."""
-
 
 VENV_COMMAND = (
     "/mnt/uv", "venv", "--quiet", "--no-cache", "--no-config", "--offline", "--python-preference", "only-system",
@@ -64,7 +61,7 @@ class Group:
 
 def groups(lock: Lock) -> tuple[Group, ...]:
     """The layers of a lock: CUDA libraries, torch, everything else; empty ones left out."""
-    cuda = tuple(wheel for wheel in lock.wheels if wheel.name.startswith(("nvidia-", "cuda-")))
+    cuda = tuple(wheel for wheel in lock.wheels if is_cuda_wheel(wheel.name))
     torch = tuple(wheel for wheel in lock.wheels if wheel.name in TORCH_FAMILY)
     rest = tuple(wheel for wheel in lock.wheels if wheel not in cuda and wheel not in torch)
     made = (

@@ -71,7 +71,7 @@ def check(road: Road, chosen: Sequence[Variant], *, imports: bool, as_json: bool
             for variant in chosen:
                 console.show(f"{variant.label}: {_exists(road, variant)}")
     refuse(one for problems in found.values() for one in problems)
-    checks.refuse_findings(looked)
+    checks.refuse_imports(looked)
 
 
 def offers(road: Road, *, as_json: bool) -> None:

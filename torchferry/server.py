@@ -49,13 +49,18 @@ class Server:
 
     @property
     def branch(self) -> int | None:
-        """The driver branch: 535 of 535.104.05."""
-        return int(self.driver.split(".")[0]) if self.driver else None
+        """The driver's branch; None where no driver is known."""
+        return branch_of(self.driver) if self.driver else None
 
     @property
     def windows_driver(self) -> bool:
         """Whether the driver is Windows', numbered as Windows does: under WSL it is."""
         return self.platform in (WINDOWS, WSL)
+
+
+def branch_of(driver: str) -> int:
+    """535 of 535.104.05."""
+    return int(driver.partition(".")[0])
 
 
 def version(driver: str) -> tuple[int, ...]:

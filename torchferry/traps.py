@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from torchferry.compat import Compat
-from torchferry.server import GPU_LOST, TEGRA, Server
+from torchferry.server import GPU_LOST, TEGRA, Server, branch_of
 from torchferry.verdict import Judgement
 
 _VGPU = re.compile(r"-\d+[QCAB]$")
@@ -41,7 +41,7 @@ def _limit(server: Server, judgement: Judgement, compat: Compat) -> Iterator[str
 
 def _borrowed(server: Server, limit: str, compat: Compat) -> bool:
     shipped = next((row.toolkit_driver for row in compat.table.cuda if row.release == limit), None)
-    return shipped is not None and server.branch is not None and server.branch < int(shipped.split(".")[0])
+    return shipped is not None and server.branch is not None and server.branch < branch_of(shipped)
 
 
 def _container(server: Server, judgement: Judgement, switch: Mapping[str, str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from torchferry.model import Wheel
-from torchferry.render import TORCH_FAMILY
+from torchferry.wheels import TORCH_FAMILY, is_cuda_wheel
 
 LARGE = 20 << 20
 LARGE_LIMIT = 20
@@ -55,7 +55,7 @@ def wheel_groups(wheels: Iterable[Wheel]) -> tuple[WheelGroup, ...]:
 def _place(wheel: Wheel, bar: int) -> tuple[int, int, str]:
     """A group's family, its tier within the family, and its name: in this order the layers lie."""
     name = canonicalize_name(wheel.name)
-    family = "cuda" if name.startswith(("nvidia-", "cuda-")) else "torch" if name in TORCH_FAMILY else "packages"
+    family = "cuda" if is_cuda_wheel(name) else "torch" if name in TORCH_FAMILY else "packages"
     rank = list(SHARED).index(family)
     if wheel.size >= bar:
         return rank, 0, name

@@ -20,6 +20,9 @@ from torchferry.model import Variant, Wheel
 GLIBC = (2, 36)
 """glibc of Debian 12, the base that most images stand on."""
 
+TORCH_FAMILY = frozenset({"torch", "torchaudio", "torchvision", "triton", "pytorch-triton"})
+"""Packages that move together with torch."""
+
 LEGACY = {(2, 5): "manylinux1", (2, 12): "manylinux2010", (2, 17): "manylinux2014"}
 OLDEST = {"x86_64": 5, "aarch64": 17}
 """The first glibc 2.x of each architecture's manylinux tags (PEP 513, PEP 599)."""
@@ -76,6 +79,11 @@ def inspect_torch(wheel: zipfile.ZipFile) -> TorchBuild:
         ) from error
 
 
+def is_cuda_wheel(name: str) -> bool:
+    """Whether a wheel of this normalised name is one of NVIDIA's with CUDA libraries."""
+    return name.startswith(("nvidia-", "cuda-"))
+
+
 def check_torch(build: TorchBuild, variant: Variant, pypi_default: str | None) -> None:
     """Raise IntegrityError, with everything that differs, unless this torch is the variant's own build.
 
@@ -118,7 +126,7 @@ def _wrong_libraries(build: TorchBuild, variant: Variant) -> Iterator[str]:
         except InvalidRequirement:
             yield f"it has a requirement that cannot be understood: {line}"
             continue
-        if not _is_cuda_library(required.name) or not _applies(required, variant):
+        if not is_cuda_wheel(canonicalize_name(required.name)) or not _applies(required, variant):
             continue
         if variant.cuda is None:
             yield f"it requires {line}, wanted no CUDA"
@@ -128,10 +136,6 @@ def _wrong_libraries(build: TorchBuild, variant: Variant) -> Iterator[str]:
             yield f"it requires {required.name}, wanted CUDA {variant.cuda}"
         elif (pinned := _toolkit_release(required)) not in (None, variant.cuda):
             yield f"it requires {required.name} of CUDA {pinned}, wanted {variant.cuda}"
-
-
-def _is_cuda_library(name: str) -> bool:
-    return canonicalize_name(name).startswith(("nvidia-", "cuda-"))
 
 
 def _applies(required: Requirement, variant: Variant) -> bool:

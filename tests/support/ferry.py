@@ -16,6 +16,7 @@ from torchferry.gpus import GpuNames
 from torchferry.model import Project
 from torchferry.server import Server
 from torchferry.smi import read
+from torchferry.templates import TEMPLATES
 from torchferry.verdict import judge, rules
 
 from .variants_text import FULL, parsed
@@ -42,7 +43,7 @@ RULES = rules(project().variants, COMPAT)
 
 def script(title: str = "stt 1.0.0") -> str:
     """The rendered ferry.sh."""
-    return ferry.text(title, project().variants, COMPAT, templates=ferry.TEMPLATES)
+    return ferry.text(title, project().variants, COMPAT, templates=TEMPLATES)
 
 
 def judged(name: str, server: Server) -> str:

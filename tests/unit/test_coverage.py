@@ -20,8 +20,8 @@ from torchferry.fleet import fleet, parse
 from torchferry.gpus import GpuNames
 from torchferry.model import Variant
 from torchferry.pipeline import Road
-from torchferry.recipe import TEMPLATES
 from torchferry.server import Gpu, Server, version
+from torchferry.templates import TEMPLATES
 from torchferry.verdict import judge
 
 SVG = "{http://www.w3.org/2000/svg}"

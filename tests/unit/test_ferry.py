@@ -14,6 +14,7 @@ from support.ferry import COMPAT, Ferry, project, script
 from torchferry import ferry
 from torchferry.ferry_patterns import Compiler
 from torchferry.layout import Layout
+from torchferry.templates import TEMPLATES
 
 HOSTILE = "it's $(touch stolen) `touch stolen` \"x\" \\ {{ 7 * 7 }} %s\nrm -rf /"
 
@@ -31,7 +32,7 @@ def test_it_is_written_executable_and_plain_ascii(tmp_path: Path) -> None:
 
 
 def test_every_value_goes_in_through_the_one_that_quotes() -> None:
-    template = (ferry.TEMPLATES / ferry.TEMPLATE).read_text(encoding="utf-8")
+    template = (TEMPLATES / ferry.TEMPLATE).read_text(encoding="utf-8")
     values = re.findall(r"\{\{(.*?)\}\}", template)
     assert values
     assert all(value.endswith(" | shell ") for value in values)

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import nouns
 
-from torchferry import compat, dockerfile, recipe, render
+from torchferry import compat, dockerfile, render
 from torchferry.model import Health
+from torchferry.templates import TEMPLATES
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TABLE = compat.load()
@@ -26,7 +27,7 @@ def rendered(variant, lock, cuda_folders=()):
     base = "torchferry-base:bookworm-0123456789ab" if variant.service.base.debian else (
         f"{variant.service.base.image}@{lock.base_digest}")
     labels = render.labels(variant, lock, TABLE, base=base, revision="c" * 40)
-    return render.dockerfile_text(variant, lock, TABLE, templates=recipe.TEMPLATES, base=base, said=labels,
+    return render.dockerfile_text(variant, lock, TABLE, templates=TEMPLATES, base=base, said=labels,
                                   cuda_folders=cuda_folders)
 
 
