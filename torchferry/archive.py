@@ -24,6 +24,7 @@ from torchferry.hybrid import DOCKER_MANIFEST, JSON_LIMIT, blob_name
 from torchferry.members import MemberReader, Readable
 from torchferry.model import Archive, Image, Layer
 from torchferry.reference import parse_reference
+from torchferry.running import Head
 from torchferry.tarstream import Entry, TarStream
 
 CURE = "pack it again, or copy it again from where it was made"
@@ -87,6 +88,14 @@ def _write(
     except BaseException as error:
         growing.ended(error)
         raise
+
+
+def head(image: Image, store: BlobStore, *, name: str, image_name: str) -> Head:
+    """What stands in for the beginning of an image's archive, so that it is loaded under ``image_name``."""
+    replaced = next(_pieces(image, store))
+    data = next(_pieces(replace(image, name=image_name), store))
+    assert isinstance(replaced, bytes) and isinstance(data, bytes), "an archive begins with its documents"
+    return Head(name=name, image_name=image_name, data=data, replaces=len(replaced))
 
 
 def stream(

@@ -15,6 +15,8 @@ MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 FERRY = "ferry.sh"
 DOCKERFILE = "Dockerfile"
+SIGNATURE_NAMESPACE = "torchferry-release"
+"""What a release is signed for: a signature made for anything else (git, a file) does not pass."""
 VERIFIED = ".verified.json"
 RECIPE_LABEL = "io.torchferry.recipe"
 """On every image we build: the digest of the recipe it was built from."""
@@ -132,6 +134,10 @@ class Layout:
 
     def archive_name(self, variant: Variant) -> str:
         return f"{variant.service.name}-{variant.release.version}-{variant.full_name}.tar.gz"
+
+    def head_name(self, variant: Variant) -> str:
+        """What stands in for the beginning of an archive while it is loaded, relative to the release folder."""
+        return f"load/{self.archive_name(variant).removesuffix('.tar.gz')}.head"
 
     def archive(self, variant: Variant) -> Path:
         return self.release(variant.release) / self.archive_name(variant)

@@ -1,7 +1,8 @@
 """manifest.json and SHA256SUMS: what a release folder holds, in plain data without clock or machine.
 
-Version 1. One entry an image: its archive (size, SHA-256), name, config digest, layers (diff_id, ChainID, size),
-what it was made from (lock, wheels), what it needs (driver floors, architectures) and how its smoke test came out.
+Version 2, in words for programs: manifest.schema.json. One entry an image: its archive (parts, size, SHA-256), name,
+config digest, layers (diff_id, ChainID, size), what it was made from (lock, wheels), what it needs (driver floors,
+architectures) and how its smoke test came out. One a service: how it runs on a server. One a model: its files.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from torchferry import __version__
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.model import Archive, Image, Lock, Release, Variant
+from torchferry.model import UID, Archive, Image, Lock, Project, Service, Variant
+from torchferry.running import Head
 from torchferry.smoke import Check
 
-VERSION = 1
+VERSION = 2
 
 
 def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
@@ -30,16 +33,21 @@ def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
 
 
 def entry(
-    variant: Variant, lock: Lock, archive: Archive, compat: Compat, checks: Sequence[Check], *, revision: str | None
+    variant: Variant, lock: Lock, archive: Archive, head: Head, compat: Compat, checks: Sequence[Check], *,
+    revision: str | None,
 ) -> dict[str, Any]:
     """One image's part of the manifest."""
     image = archive.image
+    whole = {"name": archive.path.name, "size": archive.size, "sha256": archive.sha256}
     return {
         "service": variant.service.name,
         "variant": variant.name,
         "image": image.name,
-        "archive": {"name": archive.path.name, "size": archive.size, "sha256": archive.sha256,
-                    "compression": variant.compression},
+        "incoming": head.image_name,
+        "archive": {
+            **whole, "compression": variant.compression, "parts": [whole],
+            "head": {"name": head.name, "size": len(head.data), "sha256": head.sha256, "replaces": head.replaces},
+        },
         "platform": variant.platform,
         "config": image.config_digest,
         "layers": _layers(image),
@@ -68,14 +76,38 @@ def needs(variant: Variant, compat: Compat) -> dict[str, Any]:
     }
 
 
-def document(release: Release, entries: Iterable[Mapping[str, Any]]) -> str:
-    """The text of manifest.json."""
+def document(
+    project: Project, entries: Iterable[Mapping[str, Any]], models: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """What manifest.json holds; services stand in the order in which they start."""
     made = sorted((dict(row) for row in entries), key=lambda row: (row["service"], row["variant"], row["platform"]))
-    said = {
+    present = {row["service"] for row in made}
+    services = {variant.service.name: variant.service for variant in project.variants}
+    release = project.release
+    return {
         "torchferry": __version__, "manifest": VERSION,
-        "release": release.name, "version": release.version, "images": made,
+        "release": release.name, "version": release.version, "sequence": release.sequence,
+        "revision": next((row["revision"] for row in made if row["revision"]), None),
+        "services": [_service(service) for name, service in services.items() if name in present],
+        "images": made, "models": [dict(row) for row in models],
     }
-    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """The text of manifest.json."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _service(service: Service) -> dict[str, Any]:
+    """How a service runs on a server."""
+    health, proof, before = service.health, service.prove, service.before_update
+    return {
+        "name": service.name, "port": service.port, "user": UID,
+        "health": health and {"path": health.path, "expect": dict(health.expect), "within": health.within},
+        "mounts": [asdict(mount) for mount in service.mounts],
+        "prove": proof and asdict(proof),
+        "before_update": before and asdict(before),
+    }
 
 
 def entries(text: str, *, file: str) -> tuple[dict[str, Any], ...]:
@@ -92,12 +124,15 @@ def entries(text: str, *, file: str) -> tuple[dict[str, Any], ...]:
     return found
 
 
-def sums(made: Iterable[Mapping[str, Any]], texts: Mapping[str, str]) -> str:
+def sums(document: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     """SHA256SUMS as `sha256sum -c` reads it in the release folder: names alone, never a builder's path.
 
-    ``texts`` are the other files of the folder by name.
+    ``texts`` are the files of the folder that ``document`` does not name.
     """
-    rows = {row["archive"]["name"]: row["archive"]["sha256"] for row in made}
+    archives = [row["archive"] for row in document["images"]]
+    rows = {part["name"]: part["sha256"] for archive in archives for part in (*archive["parts"], archive["head"])}
+    rows |= {f"models/{model['name']}-{model['version']}/{file['path']}": file["sha256"]
+             for model in document["models"] for file in model["files"]}
     rows |= {name: hashlib.sha256(text.encode("utf-8")).hexdigest() for name, text in texts.items()}
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(rows.items()))
 

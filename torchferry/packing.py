@@ -15,6 +15,7 @@ from torchferry.errors import IntegrityError
 from torchferry.layout import FERRY, MANIFEST, Layout
 from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
+from torchferry.running import Head
 from torchferry.smoke import Check
 
 
@@ -102,7 +103,7 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     release = project.release
     made = {
         one.variant.key: manifest.entry(
-            one.variant, one.lock, one.archive, compat, one.checks, revision=one.revision
+            one.variant, one.lock, one.archive, _head(one, layout), compat, one.checks, revision=one.revision
         )
         for one in packed
     }
@@ -112,11 +113,25 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
         place = layout.release(release) / row["archive"]["name"]
         if key in wanted and key not in made and place.is_file() and place.stat().st_size == row["archive"]["size"]:
             made[key] = row
-    text = manifest.document(release, made.values())
+    document = manifest.document(project, made.values())
+    text = manifest.as_text(document)
     files.write_text(layout.manifest(release), text)
-    script = ferry.write(project, compat, layout)
-    files.write_text(layout.sums(release), manifest.sums(made.values(), {MANIFEST: text, FERRY: script}))
+    script = ferry.write(document, project, compat, layout)
+    files.write_text(layout.sums(release), manifest.sums(document, {MANIFEST: text, FERRY: script}))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
+
+
+def _head(one: Packed, layout: Layout) -> Head:
+    """The other beginning of an archive, written beside it."""
+    image, variant = one.archive.image, one.variant
+    made = archive.head(
+        image, BlobStore(folder=layout.blobs, compression=variant.compression), name=layout.head_name(variant),
+        image_name=f"{variant.service.name}:incoming-{image.config_digest[:12]}",
+    )
+    place = layout.release(variant.release) / made.name
+    if not place.is_file() or place.read_bytes() != made.data:
+        files.write_bytes(place, made.data)
+    return made
 
 
 def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
-"""How services run on a server, as a person wrote it down: folders, models, proof, and what an update needs before."""
+"""How a release comes up on a server: folders, models, proof, what an update needs before, how an archive is loaded."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -44,6 +45,21 @@ class BeforeUpdate:
 
     copy: tuple[str, ...]
     command: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The beginning of an archive under another image name, for a guarded load: bytes that stand in for the first
+    ``replaces`` bytes of the archive. Everything else of the two is the same."""
+
+    name: str
+    image_name: str
+    data: bytes
+    replaces: int
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,16 +9,19 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from torchferry import ferry
+from torchferry import ferry, manifest
 from torchferry.compat import load
 from torchferry.gpus import GpuNames
-from torchferry.model import Project
+from torchferry.model import Archive, Image, Layer, Project, Variant
+from torchferry.running import Head
 from torchferry.server import Server
 from torchferry.smi import read
 from torchferry.templates import TEMPLATES
 from torchferry.verdict import judge, rules
 
+from . import nouns
 from .variants_text import FULL, parsed
 
 COMPAT = load()
@@ -41,9 +44,26 @@ def project() -> Project:
 RULES = rules(project().variants, COMPAT)
 
 
-def script(title: str = "stt 1.0.0") -> str:
+def document(name: str = "stt") -> dict[str, Any]:
+    """The manifest of a release with all images of the project, a model, and how services run."""
+    rows = [_entry(variant, project()) for variant in project().variants]
+    models = [{"name": "words", "version": "1", "at": "/app/models", "services": ["engine"],
+               "files": [{"path": "a b.txt", "size": 3, "sha256": "a" * 64}]}]
+    return {**manifest.document(project(), rows, models), "release": name}
+
+
+def _entry(variant: Variant, of: Project) -> dict[str, Any]:
+    layers = (Layer(diff_id="1" * 64, size=5), Layer(diff_id="2" * 64, size=7))
+    image = Image(name=variant.image_name, config=b"{}", layers=layers)
+    path = Path(f"{variant.label}-{of.release.version}.tar.gz")
+    archive = Archive(path=path, size=9, sha256="b" * 64, image=image)
+    head = Head(name=f"load/{variant.label}.head", image_name="engine:incoming-1", data=b"head", replaces=4)
+    return manifest.entry(variant, nouns.lock("cpu"), archive, head, COMPAT, (), revision=None)
+
+
+def script(name: str = "stt") -> str:
     """The rendered ferry.sh."""
-    return ferry.text(title, project().variants, COMPAT, templates=TEMPLATES)
+    return ferry.text(document(name), project().variants, COMPAT, templates=TEMPLATES)
 
 
 def judged(name: str, server: Server) -> str:

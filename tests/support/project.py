@@ -149,7 +149,7 @@ def make_project(
 ) -> Project:
     """Write the release into ``folder``; its wheels come from ``index``, and from nowhere else."""
     project = Project(folder=folder, env={
-        **os.environ, **index.environ, **_torch_indexes(index), "PYTHONWARNINGS": "error",
+        **os.environ, **index.environ, **torch_indexes(index), "PYTHONWARNINGS": "error",
         "HOME": str(folder / "home"), "UV_CACHE_DIR": str(folder / ".uv-cache"), **(env or {}),
     })
     project.write("variants.yaml", VARIANTS_YAML.replace("ENGINE", engine, 1))
@@ -163,7 +163,7 @@ def make_project(
     return project
 
 
-def _torch_indexes(index: IndexServer) -> dict[str, str]:
+def torch_indexes(index: IndexServer) -> dict[str, str]:
     """cu121 and cu124 come from the default index, where PyPI has them too; cu118 and cpu from the torch index."""
     named = {f"TORCHFERRY_TORCH_INDEX_{name.upper()}": f"{index.url}/whl/{name}" for name in ("cu118", "cpu")}
     return {"TORCHFERRY_TORCH_INDEX": "", **named}

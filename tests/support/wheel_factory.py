@@ -81,7 +81,7 @@ def make_torch(
     platform = "linux_x86_64" if local else "manylinux1_x86_64"
     said = local or (f"cu{cuda.replace('.', '')}" if cuda else None)
     files: dict[str, str | bytes] = {
-        "torch/__init__.py": "from torch.version import __version__\nfrom torch import _C, cuda, version\n",
+        "torch/__init__.py": _TORCH,
         "torch/version.py": _torch_version_file(version, said, cuda),
         "torch/_C.py": _torch_c_file(version, cuda),
         "torch/cuda/__init__.py": _TORCH_CUDA,
@@ -169,19 +169,54 @@ def stand_in_indexes(root: Path, *, python: str = "3.11") -> Indexes:
 
 
 _TORCH_CUDA = '''\
+import os
+
 import torch
+
+STAND_INS = int(os.environ.get("STAND_IN_GPUS", "0"))
 
 
 def is_available():
-    return False
+    return STAND_INS > 0
 
 
 def device_count():
-    return 0
+    return STAND_INS
+
+
+def get_device_name(number):
+    return f"Stand-in GPU {number}"
 
 
 def get_arch_list():
     return torch._C._cuda_getArchFlags().split() if is_available() else []
+'''
+
+_TORCH = '''\
+from torch.version import __version__
+from torch import _C, cuda, version
+
+
+class Tensor:
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __matmul__(self, other):
+        columns = list(zip(*other.rows))
+        return Tensor([[sum(map(float.__mul__, row, column)) for column in columns] for row in self.rows])
+
+    def sum(self):
+        return Tensor([[sum(map(sum, self.rows))]])
+
+    def item(self):
+        return self.rows[0][0]
+
+
+def ones(shape, device="cpu"):
+    if str(device).startswith("cuda") and not cuda.is_available():
+        raise RuntimeError("Found no NVIDIA driver on your system.")
+    height, width = shape if isinstance(shape, tuple) else (1, shape)
+    return Tensor([[1.0] * width for _ in range(height)])
 '''
 
 

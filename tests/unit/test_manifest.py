@@ -11,10 +11,12 @@ from support import nouns
 
 from torchferry import compat, manifest
 from torchferry.errors import IntegrityError
-from torchferry.model import Archive, Image, Layer
+from torchferry.model import Archive, Image, Layer, Project
+from torchferry.running import Head
 from torchferry.smoke import Check
 
 TABLE = compat.load()
+HEAD = Head(name="engine.head", image_name="stt-engine:incoming-1", data=b"h", replaces=9)
 
 
 def made(name: str, folder: Path) -> dict:
@@ -25,7 +27,12 @@ def made(name: str, folder: Path) -> dict:
     path.write_bytes(name.encode())
     archive = Archive(path=path, size=len(name), sha256=hashlib.sha256(name.encode()).hexdigest(), image=image)
     checks = (Check(name="health", status="passed", seen="after 1.0 s"),)
-    return manifest.entry(variant, nouns.lock(name), archive, TABLE, checks, revision="c" * 40)
+    (folder / HEAD.name).write_bytes(HEAD.data)
+    return manifest.entry(variant, nouns.lock(name), archive, HEAD, TABLE, checks, revision="c" * 40)
+
+
+def project() -> Project:
+    return Project(root=Path("/nowhere"), release=nouns.RELEASE, variants=(nouns.variant("cu121"),))
 
 
 def test_chain_ids_follow_the_oci_rule() -> None:
@@ -36,7 +43,7 @@ def test_chain_ids_follow_the_oci_rule() -> None:
 
 def test_order_of_packing_does_not_change_the_bytes(tmp_path: Path) -> None:
     rows = [made(name, tmp_path) for name in ("cu121", "cpu", "cu118")]
-    assert manifest.document(nouns.RELEASE, rows) == manifest.document(nouns.RELEASE, rows[::-1])
+    assert manifest.document(project(), rows) == manifest.document(project(), rows[::-1])
 
 
 def test_what_a_server_needs(tmp_path: Path) -> None:
@@ -48,10 +55,11 @@ def test_what_a_server_needs(tmp_path: Path) -> None:
 
 def test_sha256sum_reads_the_sums(tmp_path: Path) -> None:
     rows = [made(name, tmp_path) for name in ("cu121", "cpu")]
-    text = manifest.document(nouns.RELEASE, rows)
+    document = manifest.document(project(), rows)
+    text = manifest.as_text(document)
     (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
-    (tmp_path / "SHA256SUMS").write_text(manifest.sums(rows, {"manifest.json": text}), encoding="utf-8")
-    assert "/" not in (tmp_path / "SHA256SUMS").read_text(encoding="utf-8")
+    (tmp_path / "SHA256SUMS").write_text(manifest.sums(document, {"manifest.json": text}), encoding="utf-8")
+    assert str(tmp_path) not in (tmp_path / "SHA256SUMS").read_text(encoding="utf-8")
     if shutil.which("sha256sum") is None:
         pytest.skip("no sha256sum on this machine")
     check = ["sha256sum", "-c", "SHA256SUMS"]
@@ -62,9 +70,9 @@ def test_sha256sum_reads_the_sums(tmp_path: Path) -> None:
 
 def test_a_manifest_comes_back_and_a_foreign_one_is_refused(tmp_path: Path) -> None:
     rows = [made("cpu", tmp_path)]
-    text = manifest.document(nouns.RELEASE, rows)
+    text = manifest.as_text(manifest.document(project(), rows))
     assert manifest.entries(text, file="manifest.json") == tuple(json.loads(json.dumps(rows)))
-    for foreign in ("", "[]", '{"images": []}', text.replace('"manifest": 1', '"manifest": 2')):
+    for foreign in ("", "[]", '{"images": []}', text.replace('"manifest": 2', '"manifest": 1')):
         with pytest.raises(IntegrityError, match=r"manifest\.json"):
             manifest.entries(foreign, file="manifest.json")
 
@@ -73,5 +81,5 @@ def test_an_untested_image_says_so(tmp_path: Path) -> None:
     variant, row = nouns.variant("cpu"), made("cpu", tmp_path)
     image = Image(name=variant.image_name, config=b"{}", layers=())
     archive = Archive(path=tmp_path / row["archive"]["name"], size=1, sha256="0" * 64, image=image)
-    said = manifest.entry(variant, nouns.lock("cpu"), archive, TABLE, (), revision=None)
+    said = manifest.entry(variant, nouns.lock("cpu"), archive, HEAD, TABLE, (), revision=None)
     assert [check["status"] for check in said["smoke"]] == ["not tested"]

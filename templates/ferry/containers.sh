@@ -1,0 +1,183 @@
+# --- containers: which of them are ours, and what they were started with ---
+#
+# The one that runs has the name of its service. Those that ran before it keep their settings, stopped, under
+# NAME.gen1, NAME.gen2 ...: what `rollback` starts again is the very container that ran. All state is in their labels;
+# a small folder beside them holds the lock and what an interrupted switch must put right.
+
+label=io.torchferry
+
+# names of this release on this server: --name lets it run here twice
+find_instance() {
+  : "${instance:=$release_name}"
+  prefix=''
+  [ "$instance" = "$release_name" ] || prefix=$instance-
+  network=$instance
+  state=${FERRY_STATE:-}
+  if [ -z "$state" ]; then
+    state=/var/lib/torchferry
+    [ "$(id -u)" -eq 0 ] || state=${XDG_STATE_HOME:-${HOME:-/tmp}/.local/state}/torchferry
+  fi
+  state=$state/$instance
+  first_with_port=''
+  for one_service in $services; do
+    service "$one_service"
+    [ -z "$service_port" ] || [ -n "$first_with_port" ] || first_with_port=$one_service
+  done
+}
+
+# only one ferry.sh at a time changes an instance; a lock whose owner is gone is nobody's
+take_lock() {
+  mkdir -p "$state" 2>/dev/null || refuse "$not_ready" "cannot write $state; set FERRY_STATE to a folder that can be" \
+    "$state 에 쓸 수 없습니다. FERRY_STATE 로 쓸 수 있는 폴더를 지정하십시오"
+  if ! mkdir "$state/lock" 2>/dev/null; then
+    owner=$(cat "$state/lock/pid" 2>/dev/null || echo '')
+    if [ -n "$owner" ] && kill -0 "$owner" 2>/dev/null; then
+      refuse "$busy" "another ferry.sh (process $owner) is at work on $instance; wait for it" \
+        "다른 ferry.sh (프로세스 $owner) 가 $instance 작업 중입니다. 끝날 때까지 기다리십시오"
+    fi
+    rm -rf "$state/lock"
+    mkdir "$state/lock" || refuse "$busy" "another ferry.sh was quicker" "다른 ferry.sh 가 먼저 시작했습니다"
+  fi
+  echo "$$" >"$state/lock/pid"
+  locked=yes
+}
+
+drop_lock() {
+  [ -z "$locked" ] || rm -rf "$state/lock"
+  locked=''
+}
+
+locked=''
+
+# one field of a container, by a Go template; nothing when there is no such container
+field() {
+  "$engine" container inspect --format "$2" "$1" 2>/dev/null </dev/null || :
+}
+
+label_of() {
+  field "$1" "{{with .Config.Labels}}{{index . \"$label.$2\"}}{{end}}"
+}
+
+exists() {
+  "$engine" container inspect "$1" >/dev/null 2>&1 </dev/null
+}
+
+is_running() {
+  [ "$(field "$1" '{{.State.Running}}')" = true ]
+}
+
+# names of all containers of this instance, one a line
+ours() {
+  ours_ids=$("$engine" ps --all --quiet --no-trunc --filter "label=$label.instance=$instance" </dev/null)
+  for one_id in $ours_ids; do
+    ours_name=$(field "$one_id" '{{.Name}}')
+    printf '%s\n' "${ours_name#/}"
+  done
+}
+
+# the services of this instance that are here, whatever release brought them
+services_here() {
+  for ours_one in $(ours); do
+    label_of "$ours_one" service
+  done | sort -u
+}
+
+# how a container is known to be well is written on it: the release that made it may be another
+facts_on() {
+  image_service=$(label_of "$1" service)
+  service_health=$(label_of "$1" health)
+  service_within=$(label_of "$1" within)
+  service_proof=$(label_of "$1" proof)
+  image_gpu=''
+  [ "$(device_of "$1")" = CPU ] || image_gpu=gpu
+}
+
+# what a container computes on
+device_of() {
+  case $(field "$1" '{{json .HostConfig.DeviceRequests}}{{json .HostConfig.Devices}}') in
+    *'"gpu"'* | *nvidia.com/gpu*) echo GPU ;;
+    *) echo CPU ;;
+  esac
+}
+
+# the generations of a service that ran before, newest first
+generations() {
+  ours | sed -n "s/^$prefix$1\.gen\([0-9][0-9]*\)\$/\1/p" | sort -rn
+}
+
+# the newest generation that this server has seen of any service
+newest_generation() {
+  for ours_one in $(ours); do
+    label_of "$ours_one" generation
+  done | sort -n | tail -n 1
+}
+
+# hand the words with which a service is started to a function: FUNCTION CONTAINER PURPOSE; the facts of the service and
+# of its image are read already. A candidate publishes no port, takes no name in the network and is not restarted.
+with_settings() {
+  settings_verb=$1 settings_name=$2 settings_purpose=$3
+  set -- --init --network "$network" --log-driver json-file --log-opt max-size=20m --log-opt max-file=3
+  [ "$engine_kind" = docker ] || set -- --init --network "$network" --log-driver k8s-file --log-opt max-size=20mb
+  if [ "$settings_purpose" = final ]; then
+    set -- "$@" --restart unless-stopped --network-alias "$image_service"
+    [ -z "$service_port" ] || set -- "$@" --publish "$(port_of "$image_service" "$service_port"):$service_port"
+  fi
+  if [ -n "$image_gpu" ]; then
+    if [ "$engine_kind" = docker ]; then
+      set -- "$@" --gpus "${gpus:-all}"
+    else
+      set -- "$@" --device "nvidia.com/gpu=${gpus:-all}"
+    fi
+  fi
+  selinux=''
+  [ "$(getenforce 2>/dev/null || :)" != Enforcing ] || selinux=,z
+  while read -r point folder; do
+    [ -z "$point" ] || set -- "$@" --volume "$(folder_of "$folder"):$point:rw$selinux"
+  done <<EOT
+$service_writes
+EOT
+  while read -r point folder; do
+    [ -z "$point" ] || set -- "$@" --volume "$(folder_of "$folder"):$point:ro$selinux"
+  done <<EOT
+$service_reads
+EOT
+  while read -r one_model point; do
+    [ -z "$one_model" ] || set -- "$@" --volume "$(models_folder)/$one_model:$point:ro$selinux"
+  done <<EOT
+$service_models
+EOT
+  while IFS= read -r line; do
+    case ${line%%=*} in
+      '') ;;
+      "$image_service":*) set -- "$@" --env "${line#*:}" ;;
+      *:*) ;;
+      *) set -- "$@" --env "$line" ;;
+    esac
+  done <<EOT
+$envs
+EOT
+  "$settings_verb" "$settings_name" "$@"
+}
+
+# with_settings: what tells whether a container was started with these settings from this image
+digest_of() {
+  shift
+  printf '%s\n' "$image_config" "$@" | digest
+}
+
+# with_settings: make the container, not started
+create() {
+  create_name=$1
+  shift
+  "$engine" create --pull=never --name "$create_name" --label "$label.instance=$instance" \
+    --label "$label.release=$release_name" --label "$label.version=$release_version" \
+    --label "$label.sequence=$release_sequence" --label "$label.service=$image_service" \
+    --label "$label.variant=$image_variant" --label "$label.generation=$generation" \
+    --label "$label.settings=$settings" --label "$label.models=$(printf '%s' "$service_models" | cut -d' ' -f1 | tr '\n' ' ')" \
+    --label "$label.health=$service_health" --label "$label.within=$service_within" \
+    --label "$label.proof=$service_proof" "$@" "$image_name" </dev/null >/dev/null
+}
+
+remove() {
+  "$engine" rm --force --volumes "$1" >/dev/null 2>&1 </dev/null || :
+}

@@ -1,0 +1,41 @@
+# --- receipt: what this server holds, to carry home ---
+
+# the ChainIDs of the layers that come in, lowest first (OCI image spec: SHA-256 over the parent's and the diff_id)
+chain_ids() {
+  chain=''
+  while read -r diff_id; do
+    if [ -z "$chain" ]; then
+      chain=$diff_id
+    else
+      chain=$(printf 'sha256:%s sha256:%s' "$chain" "$diff_id" | digest)
+    fi
+    printf 'layer %s %s\n' "$chain" "$diff_id"
+  done
+}
+
+receipt() {
+  options '--name --data --models' "$@"
+  find_engine
+  find_instance
+  find_hasher
+  printf 'torchferry receipt 1\nhost %s\nmade %s\nengine %s %s %s\n' "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+    "$engine_kind" "$("$engine" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/')" "$(engine_store)"
+  printf 'release %s\ninstance %s\nsequence %s\n' "$release_name" "$instance" "$(cat "$state/sequence" 2>/dev/null || echo 0)"
+  for one_service in $(services_here); do
+    container=$prefix$one_service
+    exists "$container" || continue
+    printf 'service %s %s %s %s\n' "$one_service" "$(label_of "$container" version)" "$(label_of "$container" variant)" \
+      "$(is_running "$container" && echo running || echo stopped)"
+  done
+  for one_service in $services; do
+    for one in $("$engine" image ls --format '{{.Repository}}:{{.Tag}}' "$one_service" </dev/null); do
+      printf 'image %s %s\n' "${one#localhost/}" "$(id_of "$one" | sed 's/^sha256://')"
+      layers_of "$one" | chain_ids
+    done
+  done
+  for one in "$(models_folder)"/*/; do
+    [ -d "$one" ] || continue
+    one=${one%/}
+    printf 'model %s\n' "${one##*/}"
+  done
+}

@@ -1,0 +1,55 @@
+# --- what is said, in English or Korean, and how things end ---
+
+# the exit codes, in one place
+ok=0
+usage=2
+only_cpu=3
+unknown=4
+wrong_bytes=5
+wrong_signature=6
+no_engine=7
+no_space=8
+load_failed=9
+not_ready=10
+start_failed=11
+nothing_there=12
+busy=13
+interrupted=130
+
+# one line for a person: English, Korean. Nobody may be listening any more: that is no reason to stop halfway
+say() {
+  if [ "$language" = ko ]; then printf '%s\n' "$2"; else printf '%s\n' "$1"; fi 2>/dev/null || :
+}
+
+# the same on stderr
+warn() {
+  say "$1" "$2" >&2
+}
+
+# one message, then the end: CODE English Korean
+refuse() {
+  refuse_code=$1
+  shift
+  printf 'ferry.sh: ' >&2
+  warn "$@"
+  exit "$refuse_code"
+}
+
+# what cannot happen unless ferry.sh itself is wrong
+bug() {
+  refuse 1 "this is a bug in ferry.sh: it does not know $1" "ferry.sh의 오류입니다: $1 을(를) 모릅니다"
+}
+
+# bytes as a person reads them
+human() {
+  awk -v n="$1" 'BEGIN {
+    split("B kB MB GB TB", unit, " ")
+    for (i = 1; n >= 1000 && i < 5; i++) n /= 1000
+    printf (i == 1 ? "%d %s" : "%.2f %s"), n, unit[i]
+  }'
+}
+
+# lines with something before each
+indent() {
+  sed 's/^/    /'
+}
