@@ -12,7 +12,7 @@ from torchferry import checks, console, drift, findings, remarks
 from torchferry.cleaning import Freed
 from torchferry.compat import refuse
 from torchferry.findings import Finding
-from torchferry.layout import MANIFEST
+from torchferry.layout import FERRY, MANIFEST
 from torchferry.model import Bundle, Variant
 from torchferry.remarks import WARNING, Remark
 
@@ -110,12 +110,12 @@ def shipped(road: Road, bundle: Bundle, *, as_json: bool) -> None:
         console.show_json(json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8")))
         return
     folder = bundle.folder.relative_to(road.project.root)
-    where = shlex.quote(f"{folder}")
-    lines = [f"scp -r {where} SERVER:"]
-    lines += [
-        f"ssh SERVER docker load -i {shlex.quote(f'{bundle.folder.name}/{one.path.name}')}" for one in bundle.archives
+    script = shlex.quote(f"{bundle.folder.name}/{FERRY}")
+    lines = [
+        f"scp -r {shlex.quote(f'{folder}')} SERVER:", f"ssh SERVER sh {script} up",
+        f"up takes the variant for that server's driver, checks, loads, starts and proves it; sh {script} help",
     ]
-    done(road, then=f"take {folder}/ to the server (first: cd {bundle.folder.name} && sha256sum -c SHA256SUMS there)")
+    done(road, then=f"inv ship SERVER --up, or take {folder}/ there by hand:")
     console.show("\n".join(f"  {line}" for line in lines))
 
 
