@@ -1,4 +1,7 @@
-"""What lies in a base, as far as an image on top has to know: folders and links, user tables, and its Python."""
+"""What lies in a base, as far as an image on top, or a list of what is in it, has to know.
+
+Folders and links, user tables, its Python, and what it says of its distribution and packages.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,12 @@ from torchferry.image_config import DEFAULT_PATH
 from torchferry.members import Readable
 
 USER_TABLES = ("etc/passwd", "etc/group")
+OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+DPKG_STATUS = "var/lib/dpkg/status"
+DPKG_FOLDER = "var/lib/dpkg/status.d"
+"""dpkg's list of packages, in one file; or in a folder with a file a package, where somebody left dpkg out."""
+
+_KEPT = (*USER_TABLES, *OS_RELEASE, DPKG_STATUS)
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _LIBRARY = re.compile(r"(?:usr/)?(?:local/)?lib(?:64)?/(?:[a-z0-9_]+-linux-gnu/)?libpython3\.\d+\.so\.1\.0")
 _PROGRAM = re.compile(r".*bin/python3\.\d+")
@@ -108,6 +117,11 @@ class BaseTree:
             cure="take a base with this Python, or set python: in variants.yaml to the one it has",
         )
 
+    def text(self, path: str) -> str | None:
+        """What a file says whose contents are kept, by any path that leads to it; None where there is none."""
+        content = self.contents.get(self._real(path) or "")
+        return None if content is None else content.decode("utf-8", "replace")
+
     def _real(self, path: str) -> str | None:
         """The file a path leads to, following links of folders and of the file itself; None where it leads nowhere."""
         for _ in range(40):
@@ -147,7 +161,7 @@ class BaseTree:
             above = posixpath.dirname(above)
         self.nodes[path] = Node(
             kind=entry.type, mode=entry.mode & 0o7777, uid=entry.uid, gid=entry.gid, target=entry.linkname)
-        if entry.isreg() and path in USER_TABLES:
+        if entry.isreg() and (path in _KEPT or posixpath.dirname(path) == DPKG_FOLDER):
             self.contents[path] = _read(tar, entry)
         elif entry.isreg() and (_PROGRAM.fullmatch(path) or _LIBRARY.fullmatch(path)):
             version = _version(path, _read(tar, entry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,10 @@ CREATED = "1980-01-02T00:00:00Z"
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What BuildKit gives to a base without a PATH."""
+
+_VENV = re.compile(r"\buv venv\b")
+_OURS = re.compile(r"\buv (venv|pip install)\b|\bprepare\.py\b")
+"""Our own RUN lines, as either engine writes them into an image's history."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,21 @@ def of_base(document: Mapping[str, Any], name: str, layers: int) -> ImageConfig:
         ports=tuple(taken["ExposedPorts"] or ()), volumes=tuple(taken["Volumes"] or ()), health=taken["Healthcheck"],
         rest=said, history=tuple(History(by=f"FROM {name}", empty=False) for _ in range(layers)),
     )
+
+
+def system_layers(config: bytes) -> tuple[int, ...]:
+    """Which layers of an image may hold packages of its distribution, counted from below.
+
+    Those of the base, and those of RUN lines that are none of torchferry's; all where the history does not tell.
+    """
+    said = json.loads(config)
+    made = [str(line.get("created_by", "")) for line in said.get("history", []) if not line.get("empty_layer")]
+    count = len(said["rootfs"]["diff_ids"])
+    begun = next((place for place in reversed(range(len(made))) if _VENV.search(made[place])), None)
+    if begun is None or len(made) != count:
+        return tuple(range(count))
+    later = (place for place in range(begun, count) if made[place].startswith("RUN") and not _OURS.search(made[place]))
+    return (*range(begun), *later)
 
 
 def _pair(line: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ VARIANTS_FILE = "variants.yaml"
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 FERRY = "ferry.sh"
+SBOMS = "sbom"
 DOCKERFILE = "Dockerfile"
 SIGNATURE_NAMESPACE = "torchferry-release"
 """What a release is signed for: a signature made for anything else (git, a file) does not pass."""
@@ -71,6 +72,11 @@ class Layout:
         """What is remembered of libraries, by the hash of the wheel or base in which they lie."""
         return self.build / "audit"
 
+    @property
+    def sboms(self) -> Path:
+        """What is remembered for SBOMs: of wheels by hash, and the last text of each variant."""
+        return self.build / SBOMS
+
     def lock(self, variant: Variant) -> Path:
         return self.wheels / f"pylock.{variant.label}.toml"
 
@@ -120,6 +126,14 @@ class Layout:
         """The libraries of a base, remembered by the hash of its tar."""
         return self.audits / f"base-{sha256}.json"
 
+    def wheel_metadata(self, sha256: str) -> Path:
+        """What a wheel's METADATA says, remembered by the wheel's hash."""
+        return self.sboms / f"{sha256}.json"
+
+    def sbom_record(self, variant: Variant) -> Path:
+        """The last SBOM of a variant, and what it was made of."""
+        return self.sboms / f"{variant.label}.json"
+
     def image_record(self, variant: Variant, engine: str) -> Path:
         """Which image of the blob store an engine's image is."""
         return self.images / f"{variant.label}.{engine}.json"
@@ -141,6 +155,13 @@ class Layout:
 
     def archive(self, variant: Variant) -> Path:
         return self.release(variant.release) / self.archive_name(variant)
+
+    def sbom_name(self, variant: Variant) -> str:
+        """The SBOM of a variant, by its path in the release folder."""
+        return f"{SBOMS}/{variant.label}.cdx.json"
+
+    def sbom(self, variant: Variant) -> Path:
+        return self.release(variant.release) / self.sbom_name(variant)
 
     def manifest(self, release: Release) -> Path:
         return self.release(release) / MANIFEST

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from torchferry import console, files, image_config, packing, registry, smoke_static
 from torchferry.base import DebianBase
-from torchferry.base_tree import BaseTree
 from torchferry.blobs import BlobStore
 from torchferry.engines import chroot, instructions
 from torchferry.engines.docker import DockerEngine
@@ -17,12 +16,10 @@ from torchferry.engines.instructions import StoredBase
 from torchferry.engines.loaded import loaded
 from torchferry.errors import IntegrityError, ToolMissing
 from torchferry.layout import RECIPE_LABEL, Layout
-from torchferry.model import BuiltImage, Image, Layer, Lock, Recipe, Variant, WheelSet, fingerprint
+from torchferry.model import BuiltImage, Image, Layer, Lock, Recipe, Variant, WheelSet
 from torchferry.smoke import Runner, Unrunnable
+from torchferry.stored_tree import base_tree_of
 from torchferry.wheel_layout import UV
-
-TREE_VERSION = 1
-"""Grows when a base is looked at for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,28 +113,13 @@ class _Bases:
             base = self.debian(self.variant)
             layer = store.layer(base.sha256) or _add(base, store)
             config = image_config.of_debian(cpu, reference)
-            return StoredBase(layers=(layer,), config=config, tree=_tree((layer,), store))
+            return StoredBase(layers=(layer,), config=config, tree=base_tree_of((layer,), store))
         pulled = registry.pull(reference, self.variant.architecture, store)
         config = image_config.of_base(json.loads(pulled.config), reference, len(pulled.layers))
         return StoredBase(
-            layers=pulled.layers, config=replace(config, architecture=cpu), tree=_tree(pulled.layers, store))
+            layers=pulled.layers, config=replace(config, architecture=cpu), tree=base_tree_of(pulled.layers, store))
 
 
 def _add(base: DebianBase, store: BlobStore) -> Layer:
     with base.tar.open("rb") as tar:
         return store.add(tar, expected=base.sha256)
-
-
-def _tree(layers: tuple[Layer, ...], store: BlobStore) -> BaseTree:
-    """What lies in a base; read once, and remembered."""
-    key = fingerprint(["base tree", TREE_VERSION, [layer.diff_id for layer in layers]])
-    place = store.folder / "bases" / f"{key}.json"
-    try:
-        return BaseTree.from_json(json.loads(place.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError):
-        tree = BaseTree()
-    for layer in layers:
-        with store.read(layer.diff_id) as tar:
-            tree.lay(tar)
-    files.write_text(place, json.dumps(tree.as_json()) + "\n")
-    return tree

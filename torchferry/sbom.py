@@ -1,0 +1,82 @@
+"""The SBOM of an image, as CycloneDX 1.6 in JSON: made when the image, its wheels or its base are others than before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torchferry import __version__, files, inventory
+from torchferry.errors import IntegrityError
+from torchferry.layout import Layout
+from torchferry.model import Image, Lock, Variant, fingerprint
+
+VERSION = 1
+"""Grows when the same image gets another document; what is remembered then counts no more."""
+
+_KINDS = {"pkg:pypi/": "wheel", "pkg:deb/": "package"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One component as a table shows it.
+
+    ``kind`` is wheel, package (of the distribution), operating-system or platform; ``license`` and ``sha256`` are ""
+    where the document does not say them.
+    """
+
+    name: str
+    version: str
+    license: str
+    kind: str
+    sha256: str
+
+
+def text(variant: Variant, lock: Lock, image: Image, layout: Layout) -> str:
+    """The document of an image whose layers are stored and whose wheels are fetched; the last one is remembered."""
+    made_of = fingerprint([
+        VERSION, __version__, image.name, image.config_digest, lock.digest,
+        variant.service.base.image, variant.service.base.debian,
+    ])
+    place = layout.sbom_record(variant)
+    try:
+        said = json.loads(place.read_bytes())
+        if said["made_of"] == made_of and said["sha256"] == _sha256(said["text"]):
+            return str(said["text"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    from torchferry import bom  # cyclonedx takes a while to load, and most runs find everything remembered
+
+    made = bom.text(variant, lock, image, inventory.take(variant, lock, image, layout))
+    files.write_text(place, json.dumps({"made_of": made_of, "sha256": _sha256(made), "text": made}) + "\n")
+    return made
+
+
+def rows(document: str, *, file: str) -> tuple[Row, ...]:
+    """The components of a document, wheels first; IntegrityError when it is none."""
+    try:
+        found = [_row(one) for one in json.loads(document)["components"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise IntegrityError(f"{file}: not an SBOM: {error!r}", cure="inv package writes it anew") from error
+    return tuple(sorted(found, key=lambda row: (row.kind != "wheel", row.kind, row.name.lower(), row.version)))
+
+
+def _row(one: Mapping[str, Any]) -> Row:
+    purl = str(one.get("purl", ""))
+    return Row(
+        name=str(one["name"]), version=str(one.get("version", "")),
+        license=", ".join(_license(said) for said in one.get("licenses", ())),
+        kind=next((kind for start, kind in _KINDS.items() if purl.startswith(start)), str(one["type"])),
+        sha256=next((str(said["content"]) for said in one.get("hashes", ()) if said["alg"] == "SHA-256"), ""),
+    )
+
+
+def _license(said: Mapping[str, Any]) -> str:
+    license = said.get("license", {})
+    return str(said.get("expression") or license.get("id") or license.get("name") or "")
+
+
+def _sha256(document: str) -> str:
+    return hashlib.sha256(document.encode("utf-8")).hexdigest()

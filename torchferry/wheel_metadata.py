@@ -1,0 +1,71 @@
+"""What wheels say of themselves in METADATA, remembered by the wheel's hash: reading torch's directory takes a while."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email import message_from_bytes
+from pathlib import Path
+
+from torchferry import files, licenses
+from torchferry.layout import Layout
+from torchferry.model import Wheel
+
+VERSION = 1
+"""Goes up with every change of what is read; what is remembered then counts no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelMetadata:
+    """One wheel: its Requires-Dist lines, and its license as `licenses.declared` gives it."""
+
+    requires: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
+
+
+def read_all(wheels: Iterable[Wheel], folder: Path, layout: Layout) -> dict[Wheel, WheelMetadata | None]:
+    """The METADATA of the wheels in ``folder``; None for one that cannot be read, which is not for an SBOM to judge."""
+    return {wheel: _known(wheel, layout) or _read(wheel, folder / wheel.filename, layout) for wheel in wheels}
+
+
+def _known(wheel: Wheel, layout: Layout) -> WheelMetadata | None:
+    try:
+        said = json.loads(layout.wheel_metadata(wheel.sha256).read_bytes())
+        if said["version"] != VERSION:
+            return None
+        return WheelMetadata(requires=tuple(said["requires"]), licenses=tuple(said["licenses"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read(wheel: Wheel, path: Path, layout: Layout) -> WheelMetadata | None:
+    try:
+        with zipfile.ZipFile(path) as opened:
+            name = next(name for name in opened.namelist() if _is_metadata(name))
+            made = parse(opened.read(name))
+    except (OSError, StopIteration, zipfile.BadZipFile, NotImplementedError):
+        return None
+    text = json.dumps({"version": VERSION, **dataclasses.asdict(made)})
+    files.write_text(layout.wheel_metadata(wheel.sha256), text + "\n")
+    return made
+
+
+def _is_metadata(name: str) -> bool:
+    return name.count("/") == 1 and name.endswith(".dist-info/METADATA")
+
+
+def parse(metadata: bytes) -> WheelMetadata:
+    """The parts of a METADATA file that an SBOM has a place for."""
+    said = message_from_bytes(metadata)
+    return WheelMetadata(
+        requires=tuple(map(str, said.get_all("Requires-Dist", []))),
+        licenses=licenses.declared(
+            _text(said["License-Expression"]), _text(said["License"]), map(str, said.get_all("Classifier", []))),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
