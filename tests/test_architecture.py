@@ -33,7 +33,7 @@ PURE = {
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
-    "wording",
+    "wording", "licenses", "dpkg", "requirement_graph",
 }
 
 PURE_MAY_IMPORT = {
@@ -93,12 +93,14 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "packaging": dict.fromkeys(
         (
-            "compat", "compat_table", "compat_rows", "drift", "grammar", "library_set", "listing", "lockfile", "model",
-            "purewheel", "refresh", "sdist", "smoke", "smoke_static", "symptoms", "wheel_groups", "wheel_layout",
-            "wheelbuild", "wheel_libraries", "wheels",
+            "bom", "compat", "compat_table", "compat_rows", "drift", "grammar", "library_set", "licenses", "listing",
+            "lockfile", "model", "purewheel", "refresh", "requirement_graph", "sdist", "smoke", "smoke_static",
+            "symptoms", "wheel_groups", "wheel_layout", "wheelbuild", "wheel_libraries", "wheels",
         ),
         "versions, requirements and wheel names are its words; it does nothing but think",
     ),
+    "cyclonedx": {"bom": "every SBOM is written here"},
+    "packageurl": {"bom": "the names of components in an SBOM"},
     "elftools": {"elf_file": "reads the dynamic sections of libraries in wheels"},
     "_typeshed": {"remote": "a type, for mypy only"},
     "socket": {}, "urllib.request": {}, "http": {},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torchferry import files, manifest
 from torchferry.errors import IntegrityError
-from torchferry.layout import DOCKERFILE, FERRY, VERIFIED, Layout
+from torchferry.layout import DOCKERFILE, FERRY, SBOMS, VERIFIED, Layout
 from torchferry.model import Project
 
 
@@ -37,7 +37,7 @@ def _built(project: Project, layout: Layout) -> Iterator[Path]:
     yield from (context for context in contexts if (context / DOCKERFILE).is_file())
     yield from (
         layout.blobs, layout.bases, layout.logs, layout.smoke, layout.images, layout.verified, layout.coverage,
-        layout.audits,
+        layout.audits, layout.sboms,
     )
 
 
@@ -50,6 +50,7 @@ def _released(project: Project, layout: Layout) -> Iterator[Path]:
         rows = manifest.entries(place.read_text(encoding="utf-8"), file=place.name)
         named |= {str(row["archive"]["name"]) for row in rows}
     yield from (folder / name for name in sorted(named) if "/" not in name)
+    yield from sorted((folder / SBOMS).glob("*.cdx.json"))
     yield from (folder / FERRY, layout.sums(project.release), place)
 
 

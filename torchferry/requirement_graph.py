@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from torchferry.dpkg import DebianPackage
 from torchferry.model import Variant
@@ -14,14 +14,16 @@ from torchferry.model import Variant
 Node = TypeVar("Node")
 
 
-def wheel_graph(requires: Mapping[str, Iterable[str]], variant: Variant) -> dict[str, tuple[str, ...]]:
+def wheel_graph(
+    requires: Mapping[NormalizedName, Iterable[str]], variant: Variant,
+) -> dict[NormalizedName, tuple[NormalizedName, ...]]:
     """What each wheel of an image requires, by normalised names, from the Requires-Dist lines of each.
 
     An extra counts where another wheel asks for it; what the service itself asks for is not known here.
     """
     lines = {name: tuple(_understood(said)) for name, said in requires.items()}
     environment = _environment(variant)
-    found: dict[str, set[str]] = {name: set() for name in lines}
+    found: dict[NormalizedName, set[NormalizedName]] = {name: set() for name in lines}
     todo = [(name, "") for name in lines]
     done = set(todo)
     while todo:

@@ -1,4 +1,4 @@
-"""The SBOM of an image, as CycloneDX 1.6 in JSON: made when the image, its wheels or its base are others than before."""
+"""The SBOM of an image, CycloneDX 1.6 in JSON: made when the image, its wheels or its base are others than before."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def _row(one: Mapping[str, Any]) -> Row:
 
 
 def _license(said: Mapping[str, Any]) -> str:
-    license = said.get("license", {})
-    return str(said.get("expression") or license.get("id") or license.get("name") or "")
+    one = said.get("license", {})
+    return str(said.get("expression") or one.get("id") or one.get("name") or "")
 
 
 def _sha256(document: str) -> str:

@@ -1,4 +1,4 @@
-"""What wheels say of themselves in METADATA, remembered by the wheel's hash: reading torch's directory takes a while."""
+"""What wheels say of themselves in METADATA, remembered by the wheel's hash: reading one takes a while."""
 
 from __future__ import annotations
 
