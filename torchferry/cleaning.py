@@ -26,8 +26,9 @@ def clean(project: Project, layout: Layout, *, wheels: bool) -> tuple[Freed, ...
     places = [*_built(project, layout), *_released(project, layout)]
     if wheels:
         places += _fetched(project, layout)
+    release = layout.release(project.release)
     freed = [Freed(place=str(place), size=_remove(place)) for place in places if place.exists()]
-    for folder in (layout.build, layout.release(project.release), *_wheel_folders(project, layout)):
+    for folder in (layout.build, release / SBOMS, release, *_wheel_folders(project, layout)):
         _remove_if_empty(folder)
     return tuple(freed)
 

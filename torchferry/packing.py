@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, console, ferry, files, manifest
+from torchferry import archive, console, ferry, files, manifest, sbom
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.layout import FERRY, MANIFEST, Layout
+from torchferry.layout import FERRY, MANIFEST, SBOMS, Layout
 from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
 from torchferry.running import Head
@@ -117,7 +117,8 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     text = manifest.as_text(document)
     files.write_text(layout.manifest(release), text)
     script = ferry.write(document, project, compat, layout)
-    files.write_text(layout.sums(release), manifest.sums(document, {MANIFEST: text, FERRY: script}))
+    texts = {MANIFEST: text, FERRY: script, **_sboms(project, packed, made, layout)}
+    files.write_text(layout.sums(release), manifest.sums(document, texts))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
 
@@ -132,6 +133,25 @@ def _head(one: Packed, layout: Layout) -> Head:
     if not place.is_file() or place.read_bytes() != made.data:
         files.write_bytes(place, made.data)
     return made
+
+
+def _sboms(
+    project: Project, packed: Sequence[Packed], made: Mapping[tuple[str, str, str], Mapping[str, Any]], layout: Layout,
+) -> dict[str, str]:
+    """The SBOM of each image in the release folder, by its path there; those of other images are removed."""
+    fresh = {one.variant.key: one for one in packed}
+    found: dict[str, str | None] = {}
+    for variant in project.variants:
+        if variant.key in fresh:
+            one = fresh[variant.key]
+            found[layout.sbom_name(variant)] = sbom.write(variant, one.lock, one.archive.image, layout)
+        elif variant.key in made:
+            found[layout.sbom_name(variant)] = sbom.standing(variant, made[variant.key]["config"], layout)
+    texts = {name: text for name, text in found.items() if text is not None}
+    for place in (layout.release(project.release) / SBOMS).glob("*.cdx.json"):
+        if f"{SBOMS}/{place.name}" not in texts:
+            place.unlink()
+    return texts
 
 
 def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torchferry import __version__, files, inventory
@@ -54,6 +55,20 @@ def text(variant: Variant, lock: Lock, image: Image, layout: Layout) -> str:
     return made
 
 
+def write(variant: Variant, lock: Lock, image: Image, layout: Layout) -> str:
+    """Put an image's document into the release folder, and return it."""
+    made = text(variant, lock, image, layout)
+    if _lying(layout.sbom(variant)) != made:
+        files.write_text(layout.sbom(variant), made)
+    return made
+
+
+def standing(variant: Variant, config_digest: str, layout: Layout) -> str | None:
+    """The document in the release folder, if it is of the image with this config."""
+    found = _lying(layout.sbom(variant))
+    return found if found and f'"sha256:{config_digest}"' in found else None
+
+
 def rows(document: str, *, file: str) -> tuple[Row, ...]:
     """The components of a document, wheels first; IntegrityError when it is none."""
     try:
@@ -61,6 +76,13 @@ def rows(document: str, *, file: str) -> tuple[Row, ...]:
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{file}: not an SBOM: {error!r}", cure="inv package writes it anew") from error
     return tuple(sorted(found, key=lambda row: (row.kind != "wheel", row.kind, row.name.lower(), row.version)))
+
+
+def _lying(place: Path) -> str | None:
+    try:
+        return place.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
 
 
 def _row(one: Mapping[str, Any]) -> Row:

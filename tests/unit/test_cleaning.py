@@ -25,6 +25,7 @@ def layout(tmp_path: Path) -> Layout:
         found.base_tar(cu121.service.base, "x86_64"), found.archive(cu121), found.manifest(nouns.RELEASE),
         found.sums(nouns.RELEASE), found.release(nouns.RELEASE) / "stt-engine-1.0.0-cu117.tar.gz",
         found.release(nouns.RELEASE) / "ferry.sh",
+        found.sbom(cu121), found.sbom_record(cu121), found.wheel_metadata("0" * 64),
         found.wheel_folder(cu121) / "torch-2.1.2-cp311-cp311-manylinux1_x86_64.whl",
         found.wheel_folder(cu121) / ".torch.whl.partial", found.tools_folder / "uv-0.9.0-py3-none-any.whl",
     )
