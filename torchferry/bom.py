@@ -28,7 +28,7 @@ from torchferry.model import Image, Lock, Variant, Wheel
 from torchferry.requirement_graph import debian_graph, tops, wheel_graph
 from torchferry.wheel_metadata import WheelMetadata
 
-NAMESPACE = UUID("7d2f8b1e-6f0b-5c5e-9a43-3c1d0f7f6a52")
+NAMESPACE = UUID("fd7e5009-ac00-477a-b3f5-6cbaaa321987")
 """Of serial numbers, which follow from the document's content."""
 
 _NONE = UUID(int=0)

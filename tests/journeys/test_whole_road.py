@@ -23,7 +23,8 @@ SECRET = "only-the-builder-knows-this"
 
 
 def sums(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_a_release_of_five_images_from_nothing_to_another_daemon(
@@ -36,8 +37,9 @@ def test_a_release_of_five_images_from_nothing_to_another_daemon(
     archives = [f"engine-1.0.0-{variant}.tar.gz" for variant in VARIANTS] + ["page-1.0.0-any.tar.gz"]
 
     # The release folder: what it holds, what it says of that, and the lines for a person.
-    others = ["manifest.json", "SHA256SUMS", "ferry.sh"]
-    assert sorted(path.name for path in project.release.iterdir()) == sorted([*archives, *others])
+    sboms = [f"sbom/{image.replace(':1.0.0', '')}.cdx.json" for image in images]
+    others = ["manifest.json", "SHA256SUMS", "ferry.sh", *sboms]
+    assert sorted(sums(project.release)) == sorted([*archives, *others])
     assert subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=project.release, check=False,
                           capture_output=True).returncode == 0
     rows = {row["image"]: row for row in project.manifest["images"]}
@@ -52,7 +54,7 @@ def test_a_release_of_five_images_from_nothing_to_another_daemon(
     for archive in archives:
         assert archive in first.stdout
     assert "inv ship SERVER --up" in first.stdout
-    for path in (*project.release.iterdir(), *(project.folder / "wheels").glob("pylock.*")):
+    for path in (*map(project.release.joinpath, sums(project.release)), *(project.folder / "wheels").glob("pylock.*")):
         assert SECRET.encode() not in path.read_bytes()
         if path.suffix in (".json", ".toml"):
             assert "127.0.0.1" not in path.read_text(encoding="utf-8")
