@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.daemon import PrivateDaemon
@@ -12,6 +13,7 @@ from support.image_tree import differences, image_tree, started_with
 from support.index_server import IndexServer
 from support.project import Project, make_project
 
+from torchferry import image_config
 from torchferry.blobs import BlobStore
 from torchferry.model import Image
 from torchferry.pipeline import Road
@@ -29,6 +31,16 @@ def made(project: Project, engine: str, *words: str) -> Image:
     return image
 
 
+def listing(project: Project) -> dict[str, Any]:
+    """The one SBOM of a release, without what says which image it is of."""
+    (place,) = (project.release / "sbom").iterdir()
+    said: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    assert len(said["components"]) > 100
+    image = next(one for one in said["metadata"]["component"]["properties"] if one["name"] == "torchferry:image:id")
+    del image["value"], said["serialNumber"]
+    return said
+
+
 @pytest.mark.parametrize("words", [
     ("--variant", "cu121", "--service", "engine"), ("--variant", "cu118", "--service", "engine"),
     ("--variant", "any", "--service", "page"),
@@ -40,7 +52,10 @@ def test_the_trees_and_configs_of_both_engines_are_equal(
     project = make_project(tmp_path / "p", index, env=daemon.env)
     give_base(project)
     store = BlobStore(folder=project.folder / "build/blobs")
-    docker, direct = (made(project, engine, *words) for engine in ("docker", "direct"))
+    (docker, listed), (direct, listed_too) = (
+        (made(project, engine, *words), listing(project)) for engine in ("docker", "direct"))
     assert len(image_tree(direct, store)) > 5000
     assert differences(docker, direct, store) == []
     assert started_with(docker) == started_with(direct)
+    assert listed == listed_too
+    assert [place for image in (docker, direct) for place in image_config.system_layers(image.config)] == [0, 0]
