@@ -1,4 +1,4 @@
-"""Writes what is in an image as a CycloneDX 1.6 document; the same contents give the same bytes."""
+"""What is in an image as a CycloneDX 1.6 document, in the words of that format; no clock, no chance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from cyclonedx import spdx
 from cyclonedx.model import HashAlgorithm, HashType, Property
@@ -28,19 +28,16 @@ from torchferry.model import Image, Lock, Variant, Wheel
 from torchferry.requirement_graph import debian_graph, tops, wheel_graph
 from torchferry.wheel_metadata import WheelMetadata
 
-NAMESPACE = UUID("fd7e5009-ac00-477a-b3f5-6cbaaa321987")
-"""Of serial numbers, which follow from the document's content."""
-
 _NONE = UUID(int=0)
+"""The library wants a serial number; whoever writes the document gives it its own."""
 
 
-def text(variant: Variant, lock: Lock, image: Image, inventory: Inventory) -> str:
-    """The JSON document of an image."""
-    bom = _bom(variant, lock, image, inventory)
-    said: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
-    content = json.dumps(said, sort_keys=True, separators=(",", ":"))
-    said["serialNumber"] = uuid5(NAMESPACE, content).urn
-    return json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+def document(variant: Variant, lock: Lock, image: Image, inventory: Inventory) -> dict[str, Any]:
+    """The document of an image as plain data, all of it but its serial number."""
+    made = JsonV1Dot6(_bom(variant, lock, image, inventory)).output_as_string()
+    said: dict[str, Any] = json.loads(made)
+    del said["serialNumber"]
+    return said
 
 
 def _bom(variant: Variant, lock: Lock, image: Image, inventory: Inventory) -> Bom:

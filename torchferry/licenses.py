@@ -42,14 +42,14 @@ CLASSIFIERS = {
 """Classifiers that name one license of one version, by their last part; all others (BSD, Apache, PSF) leave it open."""
 
 
-def declared(expression: str | None, text: str | None, classifiers: Iterable[str]) -> tuple[str, ...]:
-    """What the fields License-Expression, License and Classifier of a METADATA declare, the most exact of them.
+def declared(expression: str, text: str, classifiers: Iterable[str]) -> tuple[str, ...]:
+    """What License-Expression, License and Classifier of a METADATA declare; the first that does counts, as in PEP 639.
 
-    One SPDX expression or name, or the names of several classifiers, which leave open how they belong together.
+    One SPDX expression or name, or the names of several classifiers, which leave open how they belong together. An
+    absent field is an empty text.
     """
-    found = [names for names in _statements(expression, text, classifiers) if names]
-    exact = (tuple(map(str, map(spdx, names))) for names in found if all(map(spdx, names)))
-    return next(exact, found[0] if found else ())
+    found = next((names for names in _statements(expression, text, classifiers) if names), ())
+    return tuple(spdx(name) or name for name in found)
 
 
 def spdx(text: str) -> str | None:
@@ -60,9 +60,10 @@ def spdx(text: str) -> str | None:
         return None
 
 
-def _statements(expression: str | None, text: str | None, classifiers: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    yield (expression.strip(),) if expression and expression.strip() else ()
-    name = (text or "").strip()
-    yield (name,) if name and "\n" not in name and len(name) <= LONGEST and name.upper() != "UNKNOWN" else ()
+def _statements(expression: str, text: str, classifiers: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    yield (expression.strip(),) if expression.strip() else ()
+    name = text.strip()
+    is_name = "\n" not in name and len(name) <= LONGEST and name.upper() not in ("", "UNKNOWN")
+    yield (CLASSIFIERS.get(name, name),) if is_name else ()
     lasts = sorted({line.rpartition("::")[2].strip() for line in classifiers if line.startswith("License ::")})
-    yield tuple(CLASSIFIERS.get(last) or last for last in lasts if last != "OSI Approved")
+    yield tuple(CLASSIFIERS.get(last, last) for last in lasts if last != "OSI Approved")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid5
 
 from torchferry import __version__, files, inventory
 from torchferry.errors import IntegrityError
@@ -16,6 +17,9 @@ from torchferry.model import Image, Lock, Variant, fingerprint
 
 VERSION = 1
 """Grows when the same image gets another document; what is remembered then counts no more."""
+
+_NAMESPACE = UUID("fd7e5009-ac00-477a-b3f5-6cbaaa321987")
+"""Of the serial numbers."""
 
 _KINDS = {"pkg:pypi/": "wheel", "pkg:deb/": "package"}
 
@@ -50,7 +54,7 @@ def text(variant: Variant, lock: Lock, image: Image, layout: Layout) -> str:
         pass
     from torchferry import bom  # cyclonedx takes a while to load, and most runs find everything remembered
 
-    made = bom.text(variant, lock, image, inventory.take(variant, lock, image, layout))
+    made = _numbered(bom.document(variant, lock, image, inventory.take(variant, lock, image, layout)))
     files.write_text(place, json.dumps({"made_of": made_of, "sha256": _sha256(made), "text": made}) + "\n")
     return made
 
@@ -64,9 +68,9 @@ def write(variant: Variant, lock: Lock, image: Image, layout: Layout) -> str:
 
 
 def standing(variant: Variant, config_digest: str, layout: Layout) -> str | None:
-    """The document in the release folder, if it is of the image with this config."""
-    found = _lying(layout.sbom(variant))
-    return found if found and f'"sha256:{config_digest}"' in found else None
+    """The document in the release folder, if it is of the image with this config and has its own serial number."""
+    found = _lying(layout.sbom(variant)) or ""
+    return found if f'"sha256:{config_digest}"' in found and _is_whole(found) else None
 
 
 def rows(document: str, *, file: str) -> tuple[Row, ...]:
@@ -76,6 +80,22 @@ def rows(document: str, *, file: str) -> tuple[Row, ...]:
     except (ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"{file}: not an SBOM: {error!r}", cure="inv package writes it anew") from error
     return tuple(sorted(found, key=lambda row: (row.kind != "wheel", row.kind, row.name.lower(), row.version)))
+
+
+def _numbered(said: Mapping[str, Any]) -> str:
+    """The text of a document; its serial number follows from its content."""
+    content = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    numbered = {**said, "serialNumber": uuid5(_NAMESPACE, content).urn}
+    return json.dumps(numbered, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _is_whole(document: str) -> bool:
+    try:
+        said = dict(json.loads(document))
+    except (ValueError, TypeError):
+        return False
+    said.pop("serialNumber", None)
+    return _numbered(said) == document
 
 
 def _lying(place: Path) -> str | None:

@@ -7,12 +7,15 @@ import json
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email import message_from_bytes
+from email import message_from_string
 from pathlib import Path
 
 from torchferry import files, licenses
 from torchferry.layout import Layout
 from torchferry.model import Wheel
+
+LIMIT = 16 << 20
+"""Bytes of a METADATA that is read; with a long description it has 100 kB."""
 
 VERSION = 1
 """Goes up with every change of what is read; what is remembered then counts no more."""
@@ -44,8 +47,8 @@ def _known(wheel: Wheel, layout: Layout) -> WheelMetadata | None:
 def _read(wheel: Wheel, path: Path, layout: Layout) -> WheelMetadata | None:
     try:
         with zipfile.ZipFile(path) as opened:
-            name = next(name for name in opened.namelist() if _is_metadata(name))
-            made = parse(opened.read(name))
+            entry = next(entry for entry in opened.infolist() if _is_metadata(entry))
+            made = parse(opened.read(entry))
     except (OSError, StopIteration, zipfile.BadZipFile, NotImplementedError):
         return None
     text = json.dumps({"version": VERSION, **dataclasses.asdict(made)})
@@ -53,19 +56,17 @@ def _read(wheel: Wheel, path: Path, layout: Layout) -> WheelMetadata | None:
     return made
 
 
-def _is_metadata(name: str) -> bool:
-    return name.count("/") == 1 and name.endswith(".dist-info/METADATA")
+def _is_metadata(entry: zipfile.ZipInfo) -> bool:
+    right = entry.filename.count("/") == 1 and entry.filename.endswith(".dist-info/METADATA")
+    return right and entry.file_size <= LIMIT
 
 
 def parse(metadata: bytes) -> WheelMetadata:
     """The parts of a METADATA file that an SBOM has a place for."""
-    said = message_from_bytes(metadata)
+    said = message_from_string(metadata.decode("utf-8", "replace"))
     return WheelMetadata(
         requires=tuple(map(str, said.get_all("Requires-Dist", []))),
         licenses=licenses.declared(
-            _text(said["License-Expression"]), _text(said["License"]), map(str, said.get_all("Classifier", []))),
+            str(said["License-Expression"] or ""), str(said["License"] or ""),
+            map(str, said.get_all("Classifier", []))),
     )
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)

@@ -40,16 +40,19 @@ def make_wheel(
     entry_points: Mapping[str, str] | None = None,
     data: Mapping[str, bytes] | None = None,
     requires_python: str = ">=3.8",
+    said: Sequence[str] = (),
 ) -> Path:
     """Write one wheel into ``folder`` and return its path.
 
     ``files`` are paths below site-packages; ``data`` are paths below NAME-VERSION.data ("scripts/uv"), whose
-    scripts become executable; ``entry_points`` maps console scripts to "module:function".
+    scripts become executable; ``entry_points`` maps console scripts to "module:function"; ``said`` are more lines of
+    METADATA.
     """
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
     metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", f"Requires-Python: {requires_python}"]
     metadata += [f"Requires-Dist: {line}" for line in requires]
+    metadata += said
     contents: dict[str, bytes] = {path: _as_bytes(content) for path, content in (files or {}).items()}
     contents |= {f"{stem}.data/{path}": content for path, content in (data or {}).items()}
     contents[f"{info}/METADATA"] = _lines(metadata)
