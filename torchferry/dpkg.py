@@ -66,7 +66,7 @@ def _paragraphs(text: str) -> Iterator[Mapping[str, str]]:
             if fields:
                 yield fields
             fields = {}
-        elif not line[0].isspace():  # lines that go on are of long fields, and none of those is looked at
+        else:  # a line that goes on begins with a space, so it is no field of a name that is asked for
             key, _, value = line.partition(":")
             fields[key.lower()] = value.strip()
 

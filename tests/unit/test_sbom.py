@@ -20,7 +20,7 @@ from support.saved_images import Entries, config_of, file, sha, special
 from support.sbom_site import DEBIAN, STATUS, VARIANT, Site
 from support.wheel_factory import locked, make_nvidia, make_torch, make_wheel
 
-from torchferry import compat, files, image_config, packing, sbom
+from torchferry import compat, files, image_config, packing, sbom, wheel_metadata
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
 from torchferry.model import Archive, BuiltWheel, Project, Variant
@@ -136,6 +136,11 @@ def test_a_wheel_that_cannot_be_read_is_listed_all_the_same(site: Site) -> None:
     assert found(document, "torn")["hashes"][0]["content"] == locked(torn).sha256
 
 
+def test_a_metadata_of_such_a_length_is_not_read(site: Site) -> None:
+    make_wheel(site.folder, "long", "1.0", said=["License: MIT", f"Summary: {'x' * wheel_metadata.LIMIT}"])
+    assert properties(found(document_of(site, DEBIAN), "long"))["licenses"] == "not known: METADATA cannot be read"
+
+
 def test_a_python_that_no_package_brought_is_a_component(site: Site) -> None:
     env = {"config": {"Env": ["HOME=/", "PATH=/opt/venv/bin:/usr/local/bin:/usr/bin"]}}
     assert "python" not in {one["name"] for one in document_of(site, DEBIAN, **env)["components"]}
@@ -151,8 +156,15 @@ def test_a_base_without_dpkg_says_that_its_packages_are_not_listed(site: Site) -
     document = document_of(site, rhel, config={"Env": ["PATH=/usr/bin"]})
     assert properties(found(document, "rhel")) == {"packages": "not listed: the base has no dpkg status"}
     assert found(document, "python")["version"] == "3.11.9"
+
+
+def test_a_base_that_names_no_distribution_is_what_its_files_say(site: Site) -> None:
     bare = document_of(site, [file("hello", b"")])
-    assert {one["type"] for one in bare["components"]} == {"library"}
+    assert {one["purl"].partition("/")[0] for one in bare["components"]} == {"pkg:pypi"}
+    nameless = document_of(site, DEBIAN[2:])
+    python = found(nameless, "python3.11")["purl"]
+    assert python == "pkg:deb/debian/python3.11@3.11.2-6?arch=amd64"
+    assert python in needs(nameless, VARIANT.image_name)
 
 
 def test_a_base_with_a_file_a_package_is_read_too(site: Site) -> None:
@@ -214,6 +226,11 @@ def test_what_is_remembered_and_damaged_counts_as_absent(site: Site, damage: str
         path.write_text(damage, encoding="utf-8")
     assert site.text(image) == first
     record = site.layout.sbom_record(VARIANT)
+    record.unlink()
+    for path in site.layout.sboms.iterdir():
+        older = {"version": wheel_metadata.VERSION - 1, "requires": [], "licenses": ["of before"]}
+        path.write_text(json.dumps(older), encoding="utf-8")
+    assert site.text(image) == first
     record.write_text(record.read_text(encoding="utf-8").replace("2.1.2", "2.1.3"), encoding="utf-8")
     assert site.text(image) == first
 
@@ -221,8 +238,9 @@ def test_what_is_remembered_and_damaged_counts_as_absent(site: Site, damage: str
 def test_another_lock_or_name_makes_another_document(site: Site) -> None:
     image = site.image(DEBIAN)
     first = site.text(image)
-    assert site.text(replace(image, name="stt-engine:2")) != first
-    assert site.text(image, replace(site.lock, wheels=site.lock.wheels[1:])) != first
+    shorter = site.text(image, replace(site.lock, wheels=site.lock.wheels[1:]))
+    renamed = site.text(replace(image, name="stt-engine:2"), replace(site.lock, wheels=site.lock.wheels[1:]))
+    assert len({first, shorter, renamed, site.text(image)}) == 3
 
 
 PRINT = """\
