@@ -118,8 +118,8 @@ class BaseTree:
         )
 
     def text(self, path: str) -> str | None:
-        """What a file says whose contents are kept, by any path that leads to it; None where there is none."""
-        content = self.contents.get(self._real(path) or "")
+        """What one of the files says whose contents are kept; None where it is none, or a link."""
+        content = self.contents.get(path)
         return None if content is None else content.decode("utf-8", "replace")
 
     def _real(self, path: str) -> str | None:

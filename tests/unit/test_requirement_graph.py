@@ -27,7 +27,8 @@ def graph(**requires: Iterable[str]) -> dict[str, set[str]]:
     ("b; platform_machine == 'x86_64' and platform_system == 'Linux'", True),
     ("b; python_version < '3.11'", False), ("b; python_full_version >= '3.11.0'", True),
     ("b; platform_python_implementation == 'PyPy'", False), ("b; implementation_name == 'cpython'", True),
-    ("b; extra == 'more'", False), ("b (>=1)", True), ("b @ nowhere", True), ("b ==", False), ("c", False),
+    ("b; extra == 'more'", False), ("b; platform_release == '' and platform_version == ''", True),
+    ("b (>=1)", True), ("b @ nowhere", True), ("b ==", False), ("c", False),
     ("a", False),
 ])
 def test_a_line_counts_where_its_marker_holds_on_the_target(line: str, holds: bool) -> None:
