@@ -102,7 +102,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "elftools": {"elf_file": "reads the dynamic sections of libraries in wheels"},
     "_typeshed": {"remote": "a type, for mypy only"},
     "socket": {}, "urllib.request": {}, "http": {},
-    "fcntl": {"blobs": "locks a blob", "download": "locks a download"},
+    "fcntl": {"blobs": "locks a blob", "download": "locks a download", "files": "reflinks"},
     "tempfile": {
         "base": "mmdebstrap", "resolve": "uv", "sdist": "uv", "wheelbuild": "a workshop", "registry": "skopeo",
         "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log",

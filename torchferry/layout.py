@@ -14,6 +14,7 @@ VARIANTS_FILE = "variants.yaml"
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 FERRY = "ferry.sh"
+MODELS = "models"
 DOCKERFILE = "Dockerfile"
 SIGNATURE_NAMESPACE = "torchferry-release"
 """What a release is signed for: a signature made for anything else (git, a file) does not pass."""
@@ -141,6 +142,10 @@ class Layout:
 
     def archive(self, variant: Variant) -> Path:
         return self.release(variant.release) / self.archive_name(variant)
+
+    def models(self, release: Release) -> Path:
+        """Where the models of a release lie, each in its Model.folder."""
+        return self.release(release) / MODELS
 
     def manifest(self, release: Release) -> Path:
         return self.release(release) / MANIFEST
