@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, console, ferry, files, manifest
+from torchferry import archive, console, ferry, files, manifest, parts
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
@@ -44,9 +44,12 @@ def pack(
         write_record(layout, variant, built, image)
     target = layout.archive(variant)
     with console.progress(f"write and verify {target.name}", 2 * archive.packed_size(image, store)) as step:
-        made = archive.write_archive(image, store=store, target=target, passed=step.advance)
+        made = archive.write_archive(
+            image, store=store, target=target, split=variant.release.split, passed=step.advance,
+        )
     memory = Memory(layout.verified)
-    memory.learn(made.path, made.sha256)
+    for part in made.parts:
+        memory.learn(target.with_name(part.name), part.sha256)
     memory.save()
     return made, True
 
@@ -77,25 +80,23 @@ def write_record(layout: Layout, variant: Variant, built: BuiltImage, image: Ima
 
 def current_archive(variant: Variant, image: Image, layout: Layout) -> Archive | None:
     """The archive in dist/, if the manifest says that it is of this image and its bytes still have that hash."""
-    place = layout.archive(variant)
     row = _listed(variant, image, layout)
     if row is None:
         return None
-    size, digest = row["archive"]["size"], row["archive"]["sha256"]
-    if place.stat().st_size != size:
+    lying = parts.as_listed(row["archive"], layout.archive(variant), image)
+    damaged = parts.damaged(lying, Memory(layout.verified))
+    if damaged:
+        console.say(f"{', '.join(damaged)}: damaged, writing {lying.path.name} anew")
         return None
-    if not Memory(layout.verified).checked(place, digest):
-        console.say(f"{place.name}: damaged, writing it anew")
-        return None
-    return Archive(path=place, size=size, sha256=digest, image=image)
+    return lying
 
 
-def is_listed(variant: Variant, built: BuiltImage, layout: Layout) -> bool:
-    """Whether the manifest says that the archive in dist/ is of this image, and its length is right."""
+def listed_size(variant: Variant, built: BuiltImage, layout: Layout) -> int | None:
+    """The bytes of the archive in dist/, if the manifest says that it is of this image, and its length is right."""
     store = BlobStore(folder=layout.blobs, compression=variant.compression)
-    image, place = stored_image(built, store, layout.image_record(variant, built.engine)), layout.archive(variant)
+    image = stored_image(built, store, layout.image_record(variant, built.engine))
     row = _listed(variant, image, layout) if image else None
-    return row is not None and place.stat().st_size == row["archive"]["size"]
+    return int(row["archive"]["size"]) if row else None
 
 
 def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout) -> Bundle:
@@ -110,8 +111,7 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     wanted = {variant.key for variant in project.variants}
     for row in _known_entries(layout, packed[0].variant) if packed else ():
         key = _key(row)
-        place = layout.release(release) / row["archive"]["name"]
-        if key in wanted and key not in made and place.is_file() and place.stat().st_size == row["archive"]["size"]:
+        if key in wanted and key not in made and parts.stands(row["archive"], layout.release(release)):
             made[key] = row
     document = manifest.document(project, made.values())
     text = manifest.as_text(document)
@@ -135,12 +135,13 @@ def _head(one: Packed, layout: Layout) -> Head:
 
 
 def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | None:
-    """What the manifest says of the archive in dist/, if that is there and of this image."""
+    """What the manifest says of the archive in dist/, if that is there, of this image, and cut as it should be."""
     row = next((row for row in _known_entries(layout, variant) if _key(row) == variant.key), None)
     if row is None or row["config"] != image.config_digest or row["image"] != image.name:
         return None
-    packed = row["archive"].get("compression") == variant.compression and layout.archive(variant).is_file()
-    return row if packed else None
+    said = row["archive"]
+    as_asked = said.get("compression") == variant.compression and parts.is_cut(said, variant.release.split)
+    return row if as_asked and parts.stands(said, layout.release(variant.release)) else None
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:

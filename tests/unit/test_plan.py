@@ -13,8 +13,9 @@ from support.wheel_factory import locked, make_pure, make_torch, make_wheel
 
 from torchferry import context, fetch, files, lockfile, packing
 from torchferry.blobs import BlobStore
+from torchferry.engines.daemon import IMAGE_PER_WHEEL_BYTE
 from torchferry.index import Sources
-from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Lock, Variant, Wheel
+from torchferry.model import BuiltImage, Lock, Variant, Wheel
 from torchferry.pipeline import Road
 from torchferry.plan import ARCHIVE_PER_WHEEL_BYTE, BASE_PACKED, BASE_SIZE, Place, Plan, VariantPlan, as_text, make_plan
 
