@@ -15,6 +15,7 @@ MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 FERRY = "ferry.sh"
 MODELS = "models"
+COMPOSE = "compose.yaml"
 DOCKERFILE = "Dockerfile"
 SIGNATURE_NAMESPACE = "torchferry-release"
 """What a release is signed for: a signature made for anything else (git, a file) does not pass."""
@@ -153,6 +154,10 @@ class Layout:
     def ferry(self, release: Release) -> Path:
         """The script that the server runs."""
         return self.release(release) / FERRY
+
+    def compose(self, release: Release) -> Path:
+        """The services of a release for `docker compose`."""
+        return self.release(release) / COMPOSE
 
     def sums(self, release: Release) -> Path:
         return self.release(release) / SUMS
