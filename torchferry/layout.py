@@ -155,9 +155,5 @@ class Layout:
         """The script that the server runs."""
         return self.release(release) / FERRY
 
-    def compose(self, release: Release) -> Path:
-        """The services of a release for `docker compose`."""
-        return self.release(release) / COMPOSE
-
     def sums(self, release: Release) -> Path:
         return self.release(release) / SUMS

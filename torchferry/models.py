@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Chosen:
+class Chosen:
     """A model, what was found of it, and its folder in the release."""
 
     model: Model
@@ -47,12 +47,7 @@ def place(project: Project, layout: Layout) -> tuple[Row, ...]:
 
     Raises ModelError with all that is wrong in any of them, before anything is changed; DiskFull.
     """
-    top = layout.models(project.release)
-    chosen = [
-        _Chosen(model=model, found=model_files.find(project.root / model.source, model), folder=top / model.folder)
-        for model in sorted(project.models, key=lambda model: model.folder)
-    ]
-    _refuse(chosen)
+    chosen, top = require(project, layout), layout.models(project.release)
     before = {_folder(row): row for row in listed(layout, project.release)}
     memory = Memory(layout.verified)
     try:
@@ -65,6 +60,17 @@ def place(project: Project, layout: Layout) -> tuple[Row, ...]:
     for one, row in zip(chosen, rows, strict=True):
         _tell(one, row, before.get(one.model.folder))
     return rows
+
+
+def require(project: Project, layout: Layout) -> tuple[Chosen, ...]:
+    """The models of a project as they lie in it, by name and version; ModelError with all that is wrong in any."""
+    top = layout.models(project.release)
+    chosen = tuple(
+        Chosen(model=model, found=model_files.find(project.root / model.source, model), folder=top / model.folder)
+        for model in sorted(project.models, key=lambda model: model.folder)
+    )
+    _refuse(chosen)
+    return chosen
 
 
 def listed(layout: Layout, release: Release) -> tuple[Row, ...]:
@@ -106,7 +112,7 @@ def _folder(row: Row) -> str:
     return f"{row['name']}-{row['version']}"
 
 
-def _refuse(chosen: Sequence[_Chosen]) -> None:
+def _refuse(chosen: Sequence[Chosen]) -> None:
     lines = [
         f"model {one.model.name} ({one.model.source}): {problem}" for one in chosen for problem in one.found.problems
     ]
@@ -115,7 +121,7 @@ def _refuse(chosen: Sequence[_Chosen]) -> None:
         raise ModelError("\n".join([*lines[:SHOWN], *more]), cure="complete or mend these files, then run it again")
 
 
-def _require_space(chosen: Sequence[_Chosen], top: Path, memory: Memory) -> None:
+def _require_space(chosen: Sequence[Chosen], top: Path, memory: Memory) -> None:
     """Raise DiskFull where files have to be copied from another disk, and this one cannot take them."""
     here = next(above for above in (top, *top.parents) if above.exists()).stat().st_dev
     needed = sum(
@@ -132,7 +138,7 @@ def _lies_there(file: ModelFile, target: Path, memory: Memory) -> str | None:
     return digest if digest and memory.knows(target, digest) else None
 
 
-def _place(one: _Chosen, memory: Memory) -> Row:
+def _place(one: Chosen, memory: Memory) -> Row:
     """Bring one model's files; its row."""
     digests = {file.path: _lies_there(file, one.target(file), memory) for file in one.found.files}
     todo = [file for file in one.found.files if digests[file.path] is None]
@@ -174,7 +180,7 @@ def _bring(file: ModelFile, target: Path, memory: Memory, passed: Callable[[int]
     return digest
 
 
-def _tell(one: _Chosen, row: Row, before: Row | None) -> None:
+def _tell(one: Chosen, row: Row, before: Row | None) -> None:
     name = f"model {one.model.folder}"
     if one.found.left_out:
         console.say(f"{name}: left out {', '.join(sorted(one.found.left_out))}")

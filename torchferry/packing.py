@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, console, ferry, files, manifest, parts
+from torchferry import archive, compose, console, ferry, files, manifest, models, parts
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.layout import FERRY, MANIFEST, Layout
+from torchferry.layout import COMPOSE, FERRY, MANIFEST, Layout
 from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
 from torchferry.running import Head
@@ -100,7 +100,7 @@ def listed_size(variant: Variant, built: BuiltImage, layout: Layout) -> int | No
 
 
 def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout) -> Bundle:
-    """Write ferry.sh, manifest.json and SHA256SUMS over new archives and those of other variants that still stand."""
+    """Bring the models, and write what tells of a release over new archives and those of other variants that stand."""
     release = project.release
     made = {
         one.variant.key: manifest.entry(
@@ -113,11 +113,12 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
         key = _key(row)
         if key in wanted and key not in made and parts.stands(row["archive"], layout.release(release)):
             made[key] = row
-    document = manifest.document(project, made.values())
-    text = manifest.as_text(document)
-    files.write_text(layout.manifest(release), text)
+    document = manifest.document(project, made.values(), models.place(project, layout))
+    texts = {MANIFEST: manifest.as_text(document), COMPOSE: compose.text(document)}
+    for name, text in texts.items():
+        files.write_text(layout.release(release) / name, text)
     script = ferry.write(document, project, compat, layout)
-    files.write_text(layout.sums(release), manifest.sums(document, {MANIFEST: text, FERRY: script}))
+    files.write_text(layout.sums(release), manifest.sums(document, {**texts, FERRY: script}))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
 
