@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,9 @@ from typing import BinaryIO
 from torchferry.errors import DiskFull
 
 CHUNK = 1 << 20
+
+PARTIAL = re.compile(r"\..+\.partial-[0-9]+")
+"""The names of files that are not whole yet, or never will be: somebody pulled the plug."""
 
 FICLONE = 0x40049409
 """The ioctl that makes a file share another's blocks: Linux, on btrfs, XFS and their like."""

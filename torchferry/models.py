@@ -6,7 +6,6 @@ A file that lies there and is untouched since its hash was found is not read aga
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from torchferry.running import Model
 
 SHOWN = 40
 """Problems that are told at once."""
-
-_PARTIAL = re.compile(r"\..+\.partial-[0-9]+")
 
 Row = dict[str, Any]
 
@@ -90,7 +87,7 @@ def ours(layout: Layout, release: Release, memory: Memory) -> Iterator[Path]:
     for row in listed(layout, release):
         yield from (top / _folder(row) / str(file["path"]) for file in row["files"])
     yield from memory.below(top)
-    yield from (path for path in top.rglob(".*") if _PARTIAL.fullmatch(path.name))
+    yield from (path for path in top.rglob(".*") if files.PARTIAL.fullmatch(path.name))
 
 
 def remove(gone: Collection[Path], top: Path, memory: Memory) -> int:

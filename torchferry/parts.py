@@ -158,7 +158,7 @@ def reader(paths: Sequence[Path]) -> Reader:
 def lying(target: Path) -> tuple[Path, ...]:
     """The files of an archive of this name, however it was cut, by name."""
     return tuple(sorted(
-        place for place in target.parent.iterdir()
+        place for place in (target.parent.iterdir() if target.parent.is_dir() else ())
         if place.name.startswith(target.name) and place.is_file()
         and (place == target or _PART.fullmatch(place.name.removeprefix(target.name)))
     ))

@@ -322,7 +322,8 @@ def _packed(site: Site, lock: Lock) -> tuple[BuiltImage, int]:
     packed = packing.Packed(variant=variant, lock=lock, archive=made, checks=(), revision=None)
     packing.close(site.road.project, [packed], site.road.compat, site.layout)
     listed = site.layout.sums(variant.release).read_text(encoding="utf-8").split()[1::2]
-    assert listed == sorted([made.path.name, "ferry.sh", "manifest.json"])
+    head = f"load/{made.path.name.removesuffix('.tar.gz')}.head"
+    assert listed == sorted([made.path.name, head, "compose.yaml", "ferry.sh", "manifest.json"])
     return built, made.size
 
 
