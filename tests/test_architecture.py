@@ -29,7 +29,7 @@ PURE = {
     "table_fields", "gpus",
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
     "charset", "ferry_patterns", "ferry_tables",
-    "symptoms", "runline",
+    "symptoms", "runline", "compose",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
@@ -75,7 +75,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     },
     "invoke": {},
     "tqdm": {"console": "every bar is shown here"},
-    "yaml": {"yamlpos": "variants.yaml, with positions", "table_fields": "our own tables"},
+    "yaml": {"yamlpos": "variants.yaml, with positions", "table_fields": "our own tables",
+             "compose": "writes compose.yaml"},
     "jinja2": {"render": "every template is filled here"},
     "isal": {
         "members": "compresses", "inflate": "decompresses", "savestream": "decompresses what docker save gives",
@@ -104,7 +105,7 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "elftools": {"elf_file": "reads the dynamic sections of libraries in wheels"},
     "_typeshed": {"remote": "a type, for mypy only"},
     "socket": {}, "urllib.request": {}, "http": {},
-    "fcntl": {"blobs": "locks a blob", "download": "locks a download"},
+    "fcntl": {"blobs": "locks a blob", "download": "locks a download", "files": "reflinks"},
     "tempfile": {
         "base": "mmdebstrap", "resolve": "uv", "sdist": "uv", "wheelbuild": "a workshop", "registry": "skopeo",
         "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log",

@@ -6,17 +6,15 @@ file is copied as it is; between layers stand small members with padding and the
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
-from torchferry import files, hybrid, members, tarstream
+from torchferry import files, hybrid, members, parts, tarstream
 from torchferry.blobs import Blob, BlobStore, full_disk_at
 from torchferry.errors import ConfigError, IntegrityError
 from torchferry.growing import Growing
@@ -38,23 +36,25 @@ def packed_size(image: Image, store: BlobStore) -> int:
 
 
 def write_archive(
-    image: Image, *, store: BlobStore, target: Path, passed: Callable[[int], object] = files.ignore,
+    image: Image, *, store: BlobStore, target: Path, split: int | None = None,
+    passed: Callable[[int], object] = files.ignore,
 ) -> Archive:
     """Write the archive of an image whose layers are all stored; the same image and store give the same bytes.
 
+    ``split`` is the largest size of a file; an archive that is larger becomes parts beside ``target``.
     ``passed`` hears every byte of the archive twice: when it is written and when it is verified. Raises IntegrityError
     for a layer that is not stored or was damaged there, and DiskFull; ``target`` is then as it was.
     """
-    pieces = list(_pieces(image, store))
-    files.require_space(target.parent, packed_size(image, store), what=target.name)
+    pieces, size = list(_pieces(image, store)), packed_size(image, store)
+    files.require_space(target.parent, size, what=target.name)
     proven = {piece.layer.diff_id: piece for piece in pieces if isinstance(piece, Blob)}
-    with full_disk_at(target.parent), files.whole_file(target) as sink, Path(sink.name).open("rb") as written:
+    with full_disk_at(target.parent), parts.written(target, size, split) as (sink, written):
         # What was written is verified while the rest is written: one core copies, one hashes.
         growing = Growing(written)
         with ThreadPoolExecutor(1) as pool:
             writing = pool.submit(_write, pieces, sink, growing, passed)
             try:
-                made = _verify(growing, what=str(sink.name), proven=proven, passed=passed)
+                made = _verify(growing, what=str(target), proven=proven, passed=passed)
             except IntegrityError:
                 writing.cancel()
                 growing.given_up = True
@@ -62,14 +62,17 @@ def write_archive(
                 for diff_id in proven:
                     store.verify(diff_id)
                 raise
+            except BaseException:  # Ctrl-C, say: the writer must not go on for gigabytes
+                growing.given_up = True
+                raise
             writing.result()
         if made.image != replace(image, name=parse_reference(image.name).familiar):
             raise IntegrityError(f"{target}: another image came out than went in", cure="this is a bug: report it")
-    return replace(made, path=target, image=image)
+    return replace(made, path=target, image=image, parts=written.parts(made.sha256))
 
 
 def _write(
-    pieces: list[bytes | Blob], sink: BinaryIO, growing: Growing, passed: Callable[[int], object],
+    pieces: list[bytes | Blob], sink: parts.Writer, growing: Growing, passed: Callable[[int], object],
 ) -> None:
     """Write the pieces and bring them to the disk, telling ``growing`` how far it is."""
     try:
@@ -78,13 +81,12 @@ def _write(
                 break
             if isinstance(piece, bytes):
                 sink.write(piece)
-                sink.flush()
                 passed(len(piece))
-                growing.grown(sink.tell())
+                growing.grown(sink.size)
             else:
                 _copy(piece, sink, growing, passed)
         growing.ended()
-        os.fsync(sink.fileno())
+        sink.close()
     except BaseException as error:
         growing.ended(error)
         raise
@@ -113,13 +115,17 @@ def stream(
                 passed(len(block))
 
 
-def verify_archive(path: Path, *, passed: Callable[[int], object] = files.ignore) -> Archive:
-    """Read an archive through, inflating everything; ``passed`` hears the count of its bytes.
+def verify_archive(
+    path: Path, *more: Path, passed: Callable[[int], object] = files.ignore,
+) -> Archive:
+    """Read an archive through, inflating everything: one file, or all parts in their order.
 
+    ``passed`` hears the count of its bytes. The path of what comes back is the first that was given.
     Raises IntegrityError unless it is, byte for byte of its tar, the complete archive of the image it holds.
     """
-    with path.open("rb") as source:
-        return replace(_verify(source, what=str(path), proven={}, passed=passed), path=path)
+    with closing(parts.reader([path, *more])) as source:
+        found = _verify(source, what=str(path), proven={}, passed=passed)
+        return replace(found, path=path, parts=source.parts(found.sha256))
 
 
 def _pieces(image: Image, store: BlobStore) -> Iterator[bytes | Blob]:
@@ -149,32 +155,16 @@ def _compressed(plain: bytes, store: BlobStore) -> bytes:
     return b"".join(members.member(block, store.compression) for block in cut)
 
 
-def _copy(blob: Blob, sink: BinaryIO, growing: Growing, passed: Callable[[int], object]) -> None:
+def _copy(blob: Blob, sink: parts.Writer, growing: Growing, passed: Callable[[int], object]) -> None:
     with blob.path.open("rb") as source:
         left = blob.gz_size
         while left:
-            count = _transfer(source.fileno(), sink.fileno(), min(left, _COPY))
+            count = sink.take(source.fileno(), min(left, _COPY))
             if not count:
                 raise IntegrityError(f"{blob.path}: it became shorter while it was read", cure=CURE)
             left -= count
             passed(count)
-            growing.grown(os.lseek(sink.fileno(), 0, os.SEEK_CUR))
-    sink.seek(0, os.SEEK_END)
-
-
-def _transfer(source: int, sink: int, count: int) -> int:
-    """Copy bytes within the kernel, or share them where the filesystem can; through here where it cannot do either."""
-    if hasattr(os, "copy_file_range"):
-        try:
-            return os.copy_file_range(source, sink, count)
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-    data = os.read(source, min(count, files.CHUNK))
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(sink, rest):]
-    return len(data)
+            growing.grown(sink.size)
 
 
 class _Raw:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from torchferry import files, manifest
+from torchferry import files, manifest, models, parts
 from torchferry.errors import IntegrityError
-from torchferry.layout import DOCKERFILE, FERRY, SBOMS, VERIFIED, Layout
+from torchferry.layout import (
+    COMPOSE,
+    DOCKERFILE,
+    FERRY,
+    INSTALL,
+    MANIFEST,
+    PAGE,
+    SBOMS,
+    SIGNATURE,
+    SUMS,
+    VERIFIED,
+    Layout,
+)
+from torchferry.memory import Memory
 from torchferry.model import Project
+
+OF_EVERY_RELEASE = (FERRY, COMPOSE, PAGE, INSTALL, SIGNATURE)
+
+FOLDERS = ("load/", "models/", "sbom/")
+
+_SUM = re.compile(r"[0-9a-f]{64} [ *](.+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +48,10 @@ def clean(project: Project, layout: Layout, *, wheels: bool) -> tuple[Freed, ...
     places = [*_built(project, layout), *_released(project, layout)]
     if wheels:
         places += _fetched(project, layout)
+    freed = [Freed(place=str(place), size=_remove(place)) for place in places if os.path.lexists(place)]
     release = layout.release(project.release)
-    freed = [Freed(place=str(place), size=_remove(place)) for place in places if place.exists()]
-    for folder in (layout.build, release / SBOMS, release, *_wheel_folders(project, layout)):
+    above = {folder for place in places for folder in place.parents if folder.is_relative_to(release)}
+    for folder in (layout.build, *sorted({*above, release}, reverse=True), *_wheel_folders(project, layout)):
         _remove_if_empty(folder)
     return tuple(freed)
 
@@ -43,16 +66,40 @@ def _built(project: Project, layout: Layout) -> Iterator[Path]:
 
 
 def _released(project: Project, layout: Layout) -> Iterator[Path]:
-    """The files of this release that its manifest names, and those that belong to every release."""
-    folder = layout.release(project.release)
-    named = {layout.archive_name(variant) for variant in project.variants}
-    place = layout.manifest(project.release)
+    """The files of this release that we wrote: those its lists name, those of every release, and what was begun."""
+    release, folder = project.release, layout.release(project.release)
+    named = {place for variant in project.variants for place in parts.lying(layout.archive(variant))}
+    place = layout.manifest(release)
     with suppress(FileNotFoundError, IntegrityError):  # without a manifest, or with a damaged one
         rows = manifest.entries(place.read_text(encoding="utf-8"), file=place.name)
-        named |= {str(row["archive"]["name"]) for row in rows}
-    yield from (folder / name for name in sorted(named) if "/" not in name)
-    yield from sorted((folder / SBOMS).glob("*.cdx.json"))
-    yield from (folder / FERRY, layout.sums(project.release), place)
+        named |= {folder / part.name for row in rows for part in parts.listed(row["archive"])}
+        named |= {folder / _head(row) for row in rows}
+    named |= {folder / name for name in _summed(layout.sums(release))}
+    named |= set((folder / SBOMS).glob("*.cdx.json"))
+    named |= set(models.ours(layout, release, Memory(layout.verified)))
+    named |= {place for place in folder.glob(".*") if files.PARTIAL.fullmatch(place.name)}
+    inside = {place for place in named if ".." not in place.parts and folder in place.parents}
+    last = [folder / name for name in (*OF_EVERY_RELEASE, SUMS, MANIFEST)]
+    yield from sorted(place for place in inside - set(last) if _is_plain(place, folder))
+    yield from last
+
+
+def _head(row: Mapping[str, Any]) -> str:
+    """The name of an archive's other beginning, "" where the manifest has none."""
+    return str(row["archive"].get("head", {}).get("name", ""))
+
+
+def _summed(sums: Path) -> Iterator[str]:
+    """The names in a SHA256SUMS that are in folders of ours; a person may have added what else he sends along."""
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        found = (_SUM.fullmatch(line) for line in sums.read_text(encoding="utf-8").split("\n"))
+        yield from (line[1] for line in found if line and line[1].startswith(FOLDERS))
+
+
+def _is_plain(place: Path, folder: Path) -> bool:
+    """Whether it is no folder, and nothing on the way to it is a link to elsewhere."""
+    above = [one for one in place.parents if folder in one.parents]
+    return not place.is_dir() and not any(one.is_symlink() for one in above)
 
 
 def _fetched(project: Project, layout: Layout) -> Iterator[Path]:
@@ -67,7 +114,7 @@ def _wheel_folders(project: Project, layout: Layout) -> Iterable[Path]:
 
 
 def _remove(place: Path) -> int:
-    if place.is_dir():
+    if place.is_dir() and not place.is_symlink():
         return files.remove_tree(place)
     status = place.lstat()
     place.unlink()
@@ -75,5 +122,5 @@ def _remove(place: Path) -> int:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
         folder.rmdir()

@@ -73,3 +73,9 @@ class SmokeError(FerryError):
     """The image was built, but does not do what its variant promises."""
 
     exit_code = 10
+
+
+class ModelError(FerryError):
+    """A model's files are missing, damaged, or such as no release can hold."""
+
+    exit_code = 11

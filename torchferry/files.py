@@ -5,8 +5,10 @@ A file with its final name is whole: written under a temporary name in the same 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +18,12 @@ from typing import BinaryIO
 from torchferry.errors import DiskFull
 
 CHUNK = 1 << 20
+
+PARTIAL = re.compile(r"\..+\.partial-[0-9]+")
+"""The names of files that are not whole yet, or never will be: somebody pulled the plug."""
+
+FICLONE = 0x40049409
+"""The ioctl that makes a file share another's blocks: Linux, on btrfs, XFS and their like."""
 
 
 @contextmanager
@@ -73,6 +81,42 @@ def link_or_copy(source: Path, target: Path) -> None:
     temporary.replace(target)
     with suppress(FileNotFoundError):  # rename(2) of two links to one inode does nothing
         temporary.unlink()
+
+
+def share(source: Path, target: Path) -> bool:
+    """Make ``target`` a file of the same bytes that takes no room: a reflink where the disk can make one, else a link.
+
+    False where it can make neither; ``target`` is then as it was.
+    """
+    try:
+        with source.open("rb") as have, whole_file(target) as sink:
+            fcntl.ioctl(sink.fileno(), FICLONE, have.fileno())
+    except OSError:
+        pass
+    else:
+        target.chmod(source.stat().st_mode & 0o777)
+        return True
+    temporary = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        os.link(source, temporary)
+    except OSError:
+        return False
+    try:
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)  # rename(2) of two links to one inode does nothing
+    return True
+
+
+def copy(source: Path, target: Path, *, passed: Callable[[int], object] = ignore) -> str:
+    """Copy a file, whole or not at all; returns the hex SHA-256 of the bytes that were written."""
+    digest = hashlib.sha256()
+    with source.open("rb") as have, whole_file(target) as sink:
+        while block := have.read(CHUNK):
+            sink.write(block)
+            digest.update(block)
+            passed(len(block))
+    return digest.hexdigest()
 
 
 def remove_tree(folder: Path) -> int:

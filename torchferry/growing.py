@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from threading import Condition
-from typing import BinaryIO
+
+from torchferry.members import Readable
 
 
 class Growing:
     """The reader's end; what the writer raises, the reader raises. ``given_up``: the reader wants no more."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: Readable) -> None:
         self._source = source
         self._condition = Condition()
         self._at = self._size = 0

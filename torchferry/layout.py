@@ -13,8 +13,13 @@ from torchferry.model import Base, BuiltWheel, Release, Variant, fingerprint
 VARIANTS_FILE = "variants.yaml"
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.sig"
 FERRY = "ferry.sh"
 SBOMS = "sbom"
+MODELS = "models"
+COMPOSE = "compose.yaml"
+PAGE = "index.html"
+INSTALL = "INSTALL.txt"
 DOCKERFILE = "Dockerfile"
 SIGNATURE_NAMESPACE = "torchferry-release"
 """What a release is signed for: a signature made for anything else (git, a file) does not pass."""
@@ -162,6 +167,10 @@ class Layout:
 
     def sbom(self, variant: Variant) -> Path:
         return self.release(variant.release) / self.sbom_name(variant)
+
+    def models(self, release: Release) -> Path:
+        """Where the models of a release lie, each in its Model.folder."""
+        return self.release(release) / MODELS
 
     def manifest(self, release: Release) -> Path:
         return self.release(release) / MANIFEST

@@ -38,14 +38,14 @@ def entry(
 ) -> dict[str, Any]:
     """One image's part of the manifest."""
     image = archive.image
-    whole = {"name": archive.path.name, "size": archive.size, "sha256": archive.sha256}
     return {
         "service": variant.service.name,
         "variant": variant.name,
         "image": image.name,
         "incoming": head.image_name,
         "archive": {
-            **whole, "compression": variant.compression, "parts": [whole],
+            "name": archive.path.name, "size": archive.size, "sha256": archive.sha256,
+            "compression": variant.compression, "parts": [asdict(part) for part in archive.parts],
             "head": {"name": head.name, "size": len(head.data), "sha256": head.sha256, "replaces": head.replaces},
         },
         "platform": variant.platform,

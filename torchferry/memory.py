@@ -28,11 +28,26 @@ class Memory:
         """Whether the file lies there as it was when its hash was found to be this one."""
         return path.is_file() and self._rows.get(self._name(path)) == _row(path, sha256)
 
+    def recall(self, path: Path) -> str | None:
+        """The hash of the file, if it lies there as it was when that was found."""
+        digest = str(self._rows.get(self._name(path), [""])[-1])
+        return digest if self.knows(path, digest) else None
+
+    def below(self, folder: Path) -> tuple[Path, ...]:
+        """The files below a folder whose hashes were learned, whatever became of them."""
+        places = (self._place.parent / name for name in self._rows)  # an absolute name stays what it is
+        return tuple(place for place in places if place.is_relative_to(folder))
+
     def learn(self, path: Path, sha256: str) -> None:
         """The file's hash was found to be this one just now."""
         with self._lock:
             self._rows[self._name(path)] = _row(path, sha256)
             self._changed = True
+
+    def forget(self, path: Path) -> None:
+        """The file is no more, or no longer ours."""
+        with self._lock:
+            self._changed = self._rows.pop(self._name(path), None) is not None or self._changed
 
     def save(self) -> None:
         """Write what was learned."""

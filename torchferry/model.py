@@ -22,9 +22,6 @@ from torchferry.running import BeforeUpdate, Model, Mount, Proof
 UID = 10001
 """User and group of the service in the image: above the range that distributions give to people and daemons."""
 
-IMAGE_PER_WHEEL_BYTE = 2.0
-"""Bytes of an installed tree per byte of its wheels: 5.19 GB from 2.70 GB for torch 2.1.2 with CUDA 12.1."""
-
 VENV = PurePosixPath("/opt/venv")
 APP = PurePosixPath("/app")
 
@@ -276,13 +273,23 @@ class BuiltImage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """One file of an archive: its name in the release folder, bytes, hex SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Archive:
-    """One loadable .tar.gz: bytes and hex SHA-256 of the file, and the image in it."""
+    """One loadable .tar.gz: bytes and hex SHA-256 of it, the image in it, and its files: itself, or parts of it."""
 
     path: Path
     size: int
     sha256: str
     image: Image
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, console, ferry, files, manifest, sbom
+from torchferry import archive, compose, console, ferry, files, manifest, models, parts, sbom
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.layout import FERRY, MANIFEST, SBOMS, Layout
+from torchferry.layout import COMPOSE, FERRY, MANIFEST, SBOMS, Layout
 from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
 from torchferry.running import Head
@@ -44,9 +44,12 @@ def pack(
         write_record(layout, variant, built, image)
     target = layout.archive(variant)
     with console.progress(f"write and verify {target.name}", 2 * archive.packed_size(image, store)) as step:
-        made = archive.write_archive(image, store=store, target=target, passed=step.advance)
+        made = archive.write_archive(
+            image, store=store, target=target, split=variant.release.split, passed=step.advance,
+        )
     memory = Memory(layout.verified)
-    memory.learn(made.path, made.sha256)
+    for part in made.parts:
+        memory.learn(target.with_name(part.name), part.sha256)
     memory.save()
     return made, True
 
@@ -77,29 +80,27 @@ def write_record(layout: Layout, variant: Variant, built: BuiltImage, image: Ima
 
 def current_archive(variant: Variant, image: Image, layout: Layout) -> Archive | None:
     """The archive in dist/, if the manifest says that it is of this image and its bytes still have that hash."""
-    place = layout.archive(variant)
     row = _listed(variant, image, layout)
     if row is None:
         return None
-    size, digest = row["archive"]["size"], row["archive"]["sha256"]
-    if place.stat().st_size != size:
+    lying = parts.as_listed(row["archive"], layout.archive(variant), image)
+    damaged = parts.damaged(lying, Memory(layout.verified))
+    if damaged:
+        console.say(f"{', '.join(damaged)}: damaged, writing {lying.path.name} anew")
         return None
-    if not Memory(layout.verified).checked(place, digest):
-        console.say(f"{place.name}: damaged, writing it anew")
-        return None
-    return Archive(path=place, size=size, sha256=digest, image=image)
+    return lying
 
 
-def is_listed(variant: Variant, built: BuiltImage, layout: Layout) -> bool:
-    """Whether the manifest says that the archive in dist/ is of this image, and its length is right."""
+def listed_size(variant: Variant, built: BuiltImage, layout: Layout) -> int | None:
+    """The bytes of the archive in dist/, if the manifest says that it is of this image, and its length is right."""
     store = BlobStore(folder=layout.blobs, compression=variant.compression)
-    image, place = stored_image(built, store, layout.image_record(variant, built.engine)), layout.archive(variant)
+    image = stored_image(built, store, layout.image_record(variant, built.engine))
     row = _listed(variant, image, layout) if image else None
-    return row is not None and place.stat().st_size == row["archive"]["size"]
+    return int(row["archive"]["size"]) if row else None
 
 
 def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout) -> Bundle:
-    """Write ferry.sh, manifest.json and SHA256SUMS over new archives and those of other variants that still stand."""
+    """Bring the models, and write what tells of a release over new archives and those of other variants that stand."""
     release = project.release
     made = {
         one.variant.key: manifest.entry(
@@ -110,14 +111,14 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     wanted = {variant.key for variant in project.variants}
     for row in _known_entries(layout, packed[0].variant) if packed else ():
         key = _key(row)
-        place = layout.release(release) / row["archive"]["name"]
-        if key in wanted and key not in made and place.is_file() and place.stat().st_size == row["archive"]["size"]:
+        if key in wanted and key not in made and parts.stands(row["archive"], layout.release(release)):
             made[key] = row
-    document = manifest.document(project, made.values())
-    text = manifest.as_text(document)
-    files.write_text(layout.manifest(release), text)
+    document = manifest.document(project, made.values(), models.place(project, layout))
+    texts = {MANIFEST: manifest.as_text(document), COMPOSE: compose.text(document)}
+    for name, text in texts.items():
+        files.write_text(layout.release(release) / name, text)
     script = ferry.write(document, project, compat, layout)
-    texts = {MANIFEST: text, FERRY: script, **_sboms(project, packed, made, layout)}
+    texts |= {FERRY: script, **_sboms(project, packed, made, layout)}
     files.write_text(layout.sums(release), manifest.sums(document, texts))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
@@ -155,12 +156,13 @@ def _sboms(
 
 
 def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | None:
-    """What the manifest says of the archive in dist/, if that is there and of this image."""
+    """What the manifest says of the archive in dist/, if that is there, of this image, and cut as it should be."""
     row = next((row for row in _known_entries(layout, variant) if _key(row) == variant.key), None)
     if row is None or row["config"] != image.config_digest or row["image"] != image.name:
         return None
-    packed = row["archive"].get("compression") == variant.compression and layout.archive(variant).is_file()
-    return row if packed else None
+    said = row["archive"]
+    as_asked = said.get("compression") == variant.compression and parts.is_cut(said, variant.release.split)
+    return row if as_asked and parts.stands(said, layout.release(variant.release)) else None
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -26,6 +26,7 @@ from torchferry import (
     index,
     libraries,
     lockfile,
+    models,
     packing,
     recipe,
     render,
@@ -223,6 +224,7 @@ class Road:
 
     def package(self, chosen: tuple[Variant, ...], *, smoked: bool) -> Bundle:
         """The release folder with one archive a variant; ``smoked`` runs the smoke test of each image before."""
+        models.require(self.project, self.layout)  # what is missing there is told before minutes of work
         packed = []
         for variant in chosen:
             lock, engine, image = self.image(variant)

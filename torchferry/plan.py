@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from torchferry import base, console, context, fetch, files, lockfile, packing
-from torchferry.engines.daemon import DaemonEngine
+from torchferry.engines.daemon import IMAGE_PER_WHEEL_BYTE, DaemonEngine
 from torchferry.engines.docker import DockerEngine
 from torchferry.errors import FerryError, ToolMissing
-from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Lock, Variant
+from torchferry.model import BuiltImage, Lock, Variant
 from torchferry.pipeline import Road
 
 BASE_SIZE = 175_000_000
@@ -101,15 +101,14 @@ def _variant(road: Road, variant: Variant) -> VariantPlan:
     missing = fetch.missing(lock, variant, road.layout)
     engine, image, built = _image(road, variant, lock)
     built = built if not missing else None
-    archive = road.layout.archive(variant)
-    packed = built is not None and packing.is_listed(variant, built, road.layout)
+    packed = packing.listed_size(variant, built, road.layout) if built else None
     return VariantPlan(
         variant=variant.label, engine=engine, lock=state, wheels="to do" if missing else "current",
         image="current" if built else image,
-        archive="current" if packed else "to do",
+        archive="current" if packed is not None else "to do",
         download=sum(wheel.size for wheel in missing),
         image_size=built.size if built else int(lock.size * IMAGE_PER_WHEEL_BYTE) + BASE_SIZE,
-        archive_size=archive.stat().st_size if packed else int(lock.size * ARCHIVE_PER_WHEEL_BYTE) + BASE_PACKED,
+        archive_size=packed if packed is not None else int(lock.size * ARCHIVE_PER_WHEEL_BYTE) + BASE_PACKED,
     )
 
 

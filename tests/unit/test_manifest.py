@@ -11,7 +11,7 @@ from support import nouns
 
 from torchferry import compat, manifest
 from torchferry.errors import IntegrityError
-from torchferry.model import Archive, Image, Layer, Project
+from torchferry.model import Archive, Image, Layer, Part, Project
 from torchferry.running import Head
 from torchferry.smoke import Check
 
@@ -25,7 +25,8 @@ def made(name: str, folder: Path) -> dict:
     image = Image(name=variant.image_name, config=b"{}", layers=layers)
     path = folder / f"{variant.service.name}-1.0.0-{name}.tar.gz"
     path.write_bytes(name.encode())
-    archive = Archive(path=path, size=len(name), sha256=hashlib.sha256(name.encode()).hexdigest(), image=image)
+    whole = Part(name=path.name, size=len(name), sha256=hashlib.sha256(name.encode()).hexdigest())
+    archive = Archive(path=path, size=whole.size, sha256=whole.sha256, image=image, parts=(whole,))
     checks = (Check(name="health", status="passed", seen="after 1.0 s"),)
     (folder / HEAD.name).write_bytes(HEAD.data)
     return manifest.entry(variant, nouns.lock(name), archive, HEAD, TABLE, checks, revision="c" * 40)

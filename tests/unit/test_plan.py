@@ -13,8 +13,9 @@ from support.wheel_factory import locked, make_pure, make_torch, make_wheel
 
 from torchferry import context, fetch, files, lockfile, packing
 from torchferry.blobs import BlobStore
+from torchferry.engines.daemon import IMAGE_PER_WHEEL_BYTE
 from torchferry.index import Sources
-from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Lock, Variant, Wheel
+from torchferry.model import BuiltImage, Lock, Variant, Wheel
 from torchferry.pipeline import Road
 from torchferry.plan import ARCHIVE_PER_WHEEL_BYTE, BASE_PACKED, BASE_SIZE, Place, Plan, VariantPlan, as_text, make_plan
 
@@ -321,7 +322,9 @@ def _packed(site: Site, lock: Lock) -> tuple[BuiltImage, int]:
     packed = packing.Packed(variant=variant, lock=lock, archive=made, checks=(), revision=None)
     packing.close(site.road.project, [packed], site.road.compat, site.layout)
     listed = site.layout.sums(variant.release).read_text(encoding="utf-8").split()[1::2]
-    assert listed == sorted([made.path.name, "ferry.sh", "manifest.json", "sbom/page-any.cdx.json"])
+    head = f"load/{made.path.name.removesuffix('.tar.gz')}.head"
+    assert listed == sorted([
+        made.path.name, head, "compose.yaml", "ferry.sh", "manifest.json", "sbom/page-any.cdx.json"])
     return built, made.size
 
 

@@ -15,7 +15,10 @@ from torchferry.engines.docker import DockerEngine
 from torchferry.engines.layerdb import LayerDb, Unreadable
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
-from torchferry.model import IMAGE_PER_WHEEL_BYTE, BuiltImage, Image, Recipe, Variant, WheelSet
+from torchferry.model import BuiltImage, Image, Recipe, Variant, WheelSet
+
+IMAGE_PER_WHEEL_BYTE = 2.0
+"""Bytes of an installed tree per byte of its wheels: 5.19 GB from 2.70 GB for torch 2.1.2 with CUDA 12.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
