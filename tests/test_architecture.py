@@ -33,7 +33,7 @@ PURE = {
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
-    "wording",
+    "wording", "said", "release_facts", "guide", "page_words", "page", "install_text", "verdict_korean",
 }
 
 PURE_MAY_IMPORT = {

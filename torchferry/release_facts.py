@@ -8,6 +8,12 @@ from typing import Any
 
 from torchferry.errors import IntegrityError
 
+NO_VARIANT = "any"
+"""The name of the image of a service that has no variants."""
+
+PASSED, NOT_TESTED = "passed", "not tested"
+"""How a check of an image can have ended; every other word is a failure."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class File:
@@ -32,6 +38,7 @@ class ImageFacts:
     cuda: str | None
     passed: int
     untested: tuple[str, ...]
+    failed: tuple[str, ...]
 
     @property
     def packed(self) -> int:
@@ -82,15 +89,19 @@ class ReleaseFacts:
     @property
     def files(self) -> tuple[File, ...]:
         """What the images and models consist of."""
-        holders = (*self.images, *self.models)
+        holders: tuple[ImageFacts | ModelFacts, ...] = (*self.images, *self.models)
         return tuple(file for holder in holders for file in holder.files)
 
     def unpacked(self) -> Mapping[str, int]:
-        """Bytes that the images of one variant take up in the engine's storage, by variant."""
+        """Bytes that the images take up in the engine's storage, by the variant that is chosen.
+
+        A service without variants has one image, which every choice needs too.
+        """
         found: dict[str, int] = {}
         for image in self.images:
             found[image.variant] = found.get(image.variant, 0) + image.size
-        return found
+        always = found.pop(NO_VARIANT, 0)
+        return {variant: size + always for variant, size in found.items()} or {NO_VARIANT: always}
 
 
 def parse(document: Mapping[str, Any]) -> ReleaseFacts:
@@ -104,11 +115,13 @@ def parse(document: Mapping[str, Any]) -> ReleaseFacts:
             name=str(document["release"]), version=str(document["version"]),
             sequence=None if sequence is None else int(sequence), torchferry=str(document["torchferry"]),
             revisions=tuple(dict.fromkeys(str(one) for one in revisions if one)), images=images,
-            services=services or tuple(ServiceFacts(name=name) for name in dict.fromkeys(one.service for one in images)),
+            services=services or tuple(ServiceFacts(name=name) for name in dict.fromkeys(x.service for x in images)),
             models=tuple(_model(row) for row in document.get("models") or ()),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise IntegrityError(f"manifest.json: not as it is written: {error!r}", cure="inv package writes it anew") from error
+        raise IntegrityError(
+            f"manifest.json: a part is missing or damaged: {error!r}", cure="inv package writes it anew"
+        ) from error
 
 
 def _image(row: Mapping[str, Any]) -> ImageFacts:
@@ -117,8 +130,9 @@ def _image(row: Mapping[str, Any]) -> ImageFacts:
         service=str(row["service"]), variant=str(row["variant"]), image=str(row["image"]),
         platform=str(row["platform"]), files=tuple(_file(one) for one in archive.get("parts") or [archive]),
         size=int(row["size"]), torch=needs.get("torch"), cuda=needs.get("cuda"),
-        passed=sum(one["status"] == "passed" for one in smoke),
-        untested=tuple(str(one["check"]) for one in smoke if one["status"] != "passed"),
+        passed=sum(one["status"] == PASSED for one in smoke),
+        untested=tuple(str(one["check"]) for one in smoke if one["status"] == NOT_TESTED),
+        failed=tuple(str(one["check"]) for one in smoke if one["status"] not in (PASSED, NOT_TESTED)),
     )
 
 

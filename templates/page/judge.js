@@ -50,7 +50,7 @@ class Judge {
   }
 
   rule(server, rule, branches) {
-    const built = rule.archs.join(" or "), { arch, failure } = server;
+    const built = rule.archs, { arch, failure } = server;
     if (arch && !rule.archs.includes(arch)) return verdict("no", [reason("other_architecture", { built, arch })]);
     if (!arch && !rule.archs.includes("x86_64")) return verdict("unknown", [reason("architecture_unknown", { built })]);
     if (!rule.cuda) return verdict("yes", [reason("no_gpu_needed", {})], true);
@@ -86,7 +86,7 @@ class Judge {
       groups.get(key).on.push(index);
     }
     return [...groups.values()].map(({ name, capability, on }) => {
-      const said = { gpus: on.join(","), name: name || "no name shown", capability, driver: server.driver, serves: rule.code.join(", ") };
+      const said = { gpus: on.join(","), name, capability, driver: server.driver, serves: rule.code.join(", ") };
       const [runs, code] = gpuAnswer(rule, capability, branches);
       return { runs, on, reason: reason(code, said) };
     });
