@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from torchferry.release_facts import ReleaseFacts, ServiceFacts
-from torchferry.said import Command, Said, command
+from torchferry.said import Command, Said, command, literal
 from torchferry.wording import size
 
 
@@ -227,6 +227,7 @@ DOCTOR_STATUS: tuple[tuple[int, Said], ...] = (
 
 def checklists(facts: ReleaseFacts) -> tuple[Checklist, ...]:
     """What to tick off before, during and after."""
+    title = literal(facts.title)
     return (
         Checklist(title=Said(en="Before", ko="시작하기 전에"), items=_before(facts)),
         Checklist(title=Said(en="During", ko="진행하는 동안"), items=(
@@ -240,8 +241,8 @@ def checklists(facts: ReleaseFacts) -> tuple[Checklist, ...]:
                     "출력을 보관하십시오."),
         )),
         Checklist(title=Said(en="After", ko="끝난 뒤에"), items=(
-            Said(en=f"`sh ferry.sh status` names {facts.title} and says that every service is healthy.",
-                 ko=f"`sh ferry.sh status`에 {facts.title} 릴리스가 나오고, 모든 서비스가 정상입니다."),
+            Said(en=f"`sh ferry.sh status` names {title} and says that every service is healthy.",
+                 ko=f"`sh ferry.sh status`에 {title} 릴리스가 나오고, 모든 서비스가 정상입니다."),
             Said(en="A GPU that was promised is used: status says on which device the services compute.",
                  ko="약속된 GPU를 씁니다. status가 서비스가 어떤 장치에서 계산하는지 말합니다."),
             Said(en="A request from where the users are was answered.",
@@ -255,8 +256,8 @@ def checklists(facts: ReleaseFacts) -> tuple[Checklist, ...]:
 
 
 def _before(facts: ReleaseFacts) -> tuple[Said, ...]:
-    room = ", ".join(f"{name} {size(2 * count)}" for name, count in facts.unpacked().items())
-    ports = ", ".join(f"{service.name} {service.port}" for service in facts.services if service.port)
+    room = ", ".join(f"{literal(name)} {size(2 * count)}" for name, count in facts.unpacked().items())
+    ports = ", ".join(f"{literal(service.name)} {service.port}" for service in facts.services if service.port)
     items = [
         Said(en="The whole folder is on the server.", ko="폴더 전체가 서버에 있습니다."),
         Said(en="`docker info` or `podman info` answers there.",
@@ -268,7 +269,7 @@ def _before(facts: ReleaseFacts) -> tuple[Said, ...]:
         items.append(Said(en=f"These ports are free, or held by the release before: {ports}.",
                           ko=f"다음 포트가 비어 있거나 이전 릴리스가 쓰고 있습니다: {ports}."))
     if facts.models:
-        models = ", ".join(f"{one.name} {one.version}" for one in facts.models)
+        models = ", ".join(literal(f"{one.name} {one.version}") for one in facts.models)
         items.append(Said(en=f"The disk has room for the models too: {models}.",
                           ko=f"디스크에 모델을 위한 여유도 있습니다: {models}."))
     items += [

@@ -125,7 +125,6 @@ PAGE: Mapping[str, Said] = {
     "component": Said(en="Component", ko="구성 요소"),
     "licence": Said(en="Licence", ko="라이선스"),
     "kind": Said(en="Kind", ko="종류"),
-    "rows": Said(en="rows", ko="행"),
 }
 """What the page's template says, by name."""
 

@@ -34,6 +34,11 @@ class Command:
         return " ".join(self.words)
 
 
+def literal(value: str) -> str:
+    """A value that goes into a `Said`: a backtick in it marks nothing."""
+    return value.replace("`", "'")
+
+
 def command(line: str, *more: str) -> Command:
     """A command line from plain words and, after them, words that are quoted already."""
     return Command(words=(*line.split(" "), *more))
