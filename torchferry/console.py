@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from torchferry.errors import FerryError
+from torchferry.wording import size as size  # those who speak of sizes find it here
 
 
 def say(text: str) -> None:
@@ -33,16 +34,6 @@ def show_json(document: Any) -> None:
 def show(text: str) -> None:
     """Data for people or pipes, on stdout."""
     print(text)
-
-
-def size(count: int) -> str:
-    """A count of bytes for people: '2.70 GB', in powers of 1000 like disks and networks."""
-    amount, unit = float(count), "B"
-    for bigger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, bigger
-    return f"{int(amount)} B" if unit == "B" else f"{amount:.2f} {unit}"
 
 
 @dataclass(kw_only=True)

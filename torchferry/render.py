@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shlex
@@ -15,6 +17,7 @@ from torchferry import dockerfile
 from torchferry.compat import Compat
 from torchferry.model import UID, VENV, Health, Lock, Variant, Wheel
 from torchferry.wheels import TORCH_FAMILY, is_cuda_wheel
+from torchferry.wording import size
 
 OFFLINE_ENV = {
     "PATH": f"{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -156,8 +159,15 @@ def dockerfile_text(
 
 
 def page(templates: Path, name: str, **values: object) -> str:
-    """An HTML page: whatever goes in is escaped."""
-    return _engine(templates, autoescape=True).get_template(name).render(**values)
+    """An HTML page: whatever goes in is escaped; filters tell sizes, and what a content security policy lets run."""
+    engine = _engine(templates, autoescape=True)
+    engine.filters.update(size=size, policy_hash=_policy_hash)
+    return engine.get_template(name).render(**values)
+
+
+def _policy_hash(text: str) -> str:
+    """The source expression for one inline script or style, which is then the only one that a browser takes."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode()}"
 
 
 def script_text(templates: Path, values: Mapping[str, object]) -> str:
