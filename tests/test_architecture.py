@@ -22,7 +22,7 @@ from torchferry.errors import FerryError
 ROOT = Path(__file__).parents[1]
 MODULE_LINES, FUNCTION_LINES, PROTOCOL_METHODS = 300, 40, 4
 
-WORDS = {"errors", "model", "layout", "running"}
+WORDS = {"errors", "model", "layout", "running", "components"}
 
 PURE = {
     "variants", "fields", "grammar", "running_grammar", "yamlpos", "compat", "compat_table", "compat_rows",

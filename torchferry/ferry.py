@@ -42,12 +42,16 @@ def text(document: Mapping[str, Any], variants: Iterable[Variant], compat: Compa
 def write(document: Mapping[str, Any], project: Project, compat: Compat, layout: Layout) -> str:
     """Write the script of a release into its folder; returns its text. It judges by the variants that are there."""
     release = project.release
-    present = {(row["service"], row["variant"], row["platform"]) for row in document["images"]}
-    variants = [variant for variant in project.variants if variant.key in present]
-    made = text(document, variants, compat, templates=folder_of(TEMPLATE, layout))
+    made = text(document, present(document, project), compat, templates=folder_of(TEMPLATE, layout))
     files.write_text(layout.ferry(release), made)
     layout.ferry(release).chmod(MODE)
     return made
+
+
+def present(document: Mapping[str, Any], project: Project) -> tuple[Variant, ...]:
+    """The variants of a project that its manifest has: a server can only be told to run these."""
+    keys = {(row["service"], row["variant"], row["platform"]) for row in document["images"]}
+    return tuple(variant for variant in project.variants if variant.key in keys)
 
 
 def _parts(templates: Path, names: Iterable[str], kind: str) -> str:

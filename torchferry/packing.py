@@ -8,15 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, compose, console, ferry, files, manifest, models, parts, sbom
+from torchferry import (
+    archive,
+    compose,
+    console,
+    ferry,
+    files,
+    install_text,
+    manifest,
+    models,
+    page,
+    parts,
+    sbom,
+)
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.layout import COMPOSE, FERRY, MANIFEST, SBOMS, Layout
+from torchferry.layout import COMPOSE, FERRY, INSTALL, MANIFEST, PAGE, SBOMS, Layout
 from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
 from torchferry.running import Head
 from torchferry.smoke import Check
+from torchferry.templates import folder_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +130,18 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     texts = {MANIFEST: manifest.as_text(document), COMPOSE: compose.text(document)}
     for name, text in texts.items():
         files.write_text(layout.release(release) / name, text)
-    script = ferry.write(document, project, compat, layout)
-    texts |= {FERRY: script, **_sboms(project, packed, made, layout)}
-    files.write_text(layout.sums(release), manifest.sums(document, texts))
+    sboms = _sboms(project, packed, made, layout)
+    texts |= {FERRY: ferry.write(document, project, compat, layout), **sboms}
+    guides = {
+        PAGE: page.html(
+            document, ferry.present(document, project), compat, templates=folder_of(page.TEMPLATE, layout),
+            texts=texts, components=[row for name, text in sboms.items() for row in sbom.rows(text, file=name)],
+        ),
+        INSTALL: install_text.text(document),
+    }
+    for name, text in guides.items():
+        files.write_text(layout.release(release) / name, text)
+    files.write_text(layout.sums(release), manifest.sums(document, texts | guides))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
 

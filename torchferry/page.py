@@ -14,6 +14,7 @@ from typing import Any
 
 from torchferry import page_words, render, verdict_korean
 from torchferry.compat import Compat
+from torchferry.components import Component
 from torchferry.coverage import coverages
 from torchferry.ferry_tables import tables
 from torchferry.guide import DOCTOR_STATUS, OPTIONS, chapters, checklists
@@ -22,17 +23,6 @@ from torchferry.release_facts import File, ReleaseFacts, parse
 from torchferry.verdict import Rule, rules
 
 TEMPLATE = "index.html.j2"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Component:
-    """One row of the bill of materials, as it is shown; ``kind`` says what it is: a wheel, a Debian package, ..."""
-
-    name: str
-    version: str
-    licence: str
-    kind: str
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 from torchferry import __version__, files, inventory
+from torchferry.components import Component
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
 from torchferry.model import Image, Lock, Variant, fingerprint
@@ -22,21 +22,6 @@ _NAMESPACE = UUID("fd7e5009-ac00-477a-b3f5-6cbaaa321987")
 """Of the serial numbers."""
 
 _KINDS = {"pkg:pypi/": "wheel", "pkg:deb/": "package"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One component as a table shows it.
-
-    ``kind`` is wheel, package (of the distribution), operating-system or platform; ``license`` and ``sha256`` are ""
-    where the document does not say them.
-    """
-
-    name: str
-    version: str
-    license: str
-    kind: str
-    sha256: str
 
 
 def text(variant: Variant, lock: Lock, image: Image, layout: Layout) -> str:
@@ -73,7 +58,7 @@ def standing(variant: Variant, config_digest: str, layout: Layout) -> str | None
     return found if f'"sha256:{config_digest}"' in found and _is_whole(found) else None
 
 
-def rows(document: str, *, file: str) -> tuple[Row, ...]:
+def rows(document: str, *, file: str) -> tuple[Component, ...]:
     """The components of a document, wheels first; IntegrityError when it is none."""
     try:
         found = [_row(one) for one in json.loads(document)["components"]]
@@ -105,9 +90,9 @@ def _lying(place: Path) -> str | None:
         return None
 
 
-def _row(one: Mapping[str, Any]) -> Row:
+def _row(one: Mapping[str, Any]) -> Component:
     purl = str(one.get("purl", ""))
-    return Row(
+    return Component(
         name=str(one["name"]), version=str(one.get("version", "")),
         license=", ".join(_license(said) for said in one.get("licenses", ())),
         kind=next((kind for start, kind in _KINDS.items() if purl.startswith(start)), str(one["type"])),

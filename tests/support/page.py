@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchferry import install_text, page
-from torchferry.page import Component
+from torchferry.components import Component
 from torchferry.templates import TEMPLATES
 
 from .chromium import Page
@@ -68,9 +68,9 @@ def document(name: str = "stt", service: str = "engine") -> dict[str, Any]:
 
 
 COMPONENTS = (
-    Component(name="torch", version="2.1.2", licence="BSD-3-Clause", kind="wheel", sha256=digest("torch")),
-    Component(name="numpy", version="1.26.4", licence="BSD-3-Clause", kind="wheel", sha256=digest("numpy")),
-    Component(name="libc6", version="2.36-9+deb12u9", licence="LGPL-2.1", kind="deb", sha256=digest("libc6")),
+    Component(name="torch", version="2.1.2", license="BSD-3-Clause", kind="wheel", sha256=digest("torch")),
+    Component(name="numpy", version="1.26.4", license="BSD-3-Clause", kind="wheel", sha256=digest("numpy")),
+    Component(name="libc6", version="2.36-9+deb12u9", license="LGPL-2.1", kind="deb", sha256=digest("libc6")),
 )
 
 

@@ -21,6 +21,7 @@ from support.sbom_site import DEBIAN, STATUS, VARIANT, Site
 from support.wheel_factory import locked, make_nvidia, make_torch, make_wheel
 
 from torchferry import compat, files, image_config, packing, sbom, wheel_metadata
+from torchferry.components import Component
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
 from torchferry.model import Archive, BuiltWheel, Project, Variant
@@ -329,7 +330,7 @@ def test_rows_for_a_table(site: Site) -> None:
     assert [row.kind for row in rows] == ["wheel"] * 5 + ["operating-system"] + ["package"] * 3
     assert by_name["dual"].license == "MIT, BSD License"
     assert by_name["typing-extensions"].license == "MIT OR LicenseRef-x"
-    assert by_name["torch"] == sbom.Row(
+    assert by_name["torch"] == Component(
         name="torch", version="2.1.2", license="", kind="wheel",
         sha256=next(wheel.sha256 for wheel in site.lock.wheels if wheel.name == "torch"))
     assert (by_name["libc6"].version, by_name["libc6"].sha256) == ("2.36-9+deb12u14", "")
