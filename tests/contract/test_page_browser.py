@@ -14,7 +14,6 @@ from support.page import COMPONENTS, digest, document, html, image, release
 from torchferry import guide
 from torchferry.release_facts import parse
 from torchferry.smi import read
-from torchferry.smi_text import decoded
 from torchferry.verdict import judge
 from torchferry.verdict_korean import REASONS
 
@@ -67,9 +66,11 @@ def test_the_policy_takes_no_other_script_style_or_image(page: Page) -> None:
         "new Promise((done) => { const seen = [];"
         " addEventListener('securitypolicyviolation', (event) => {"
         "  seen.push(event.effectiveDirective); if (seen.length === 4) done(seen.sort()); });"
-        " const add = (tag, set) => document.body.append(Object.assign(document.createElement(tag), set));"
+        " const make = (tag, set) => Object.assign(document.createElement(tag), set);"
+        " const add = (tag, set) => document.body.append(make(tag, set));"
         " add('script', { textContent: 'window.stolen = 1' }); add('style', { textContent: 'b { color: red }' });"
-        " add('img', { src: 'data:image/gif;base64,R0lGODlhAQABAAAAACw=' }); fetch('http://127.0.0.1:9/').catch(() => 0); })"
+        " add('img', { src: 'data:image/gif;base64,R0lGODlhAQABAAAAACw=' });"
+        " fetch('http://127.0.0.1:9/').catch(() => 0); })"
     )
     assert refused == ["connect-src", "img-src", "script-src-elem", "style-src-elem"]
     assert page.run("typeof window.stolen") == "undefined"
@@ -182,13 +183,14 @@ def test_a_text_that_tells_nothing_says_what_was_looked_for(page: Page) -> None:
 
 
 def test_a_saved_file_is_read_byte_by_byte(page: Page, tmp_path: Path) -> None:
-    saved = tmp_path / "smi utf16.txt"
-    saved.write_bytes(decoded(A100.read_bytes()).encode("utf-16"))
+    saved = tmp_path / "smi from windows.txt"
+    saved.write_bytes("Driver Version: 550.54.15\nGPU 0: NVIDIA® A100-SXM4-40GB (UUID: GPU-1)".encode("cp1252"))
     node = page.ask("DOM.getDocument")["root"]["nodeId"]
     field = page.ask("DOM.querySelector", nodeId=node, selector="#smi-file")["nodeId"]
     page.ask("DOM.setFileInputFiles", files=[str(saved)], nodeId=field)
     assert page.until("document.querySelector('#verdict h4')?.innerText") == "Run cu124"
-    assert "smi utf16.txt" in page.run("document.getElementById('judge-note').innerText")
+    assert "smi from windows.txt" in page.run("document.getElementById('judge-note').innerText")
+    assert "0: NVIDIA® A100-SXM4-40GB" in page.run("document.getElementById('verdict').innerText")
 
 
 def test_what_is_typed_goes_before_what_is_pasted_and_a_wrong_driver_is_told(page: Page) -> None:
@@ -244,7 +246,7 @@ def test_the_search_shows_the_rows_that_hold_every_word(page: Page) -> None:
     assert search(" ") == [every, "3 of 3"]
 
 
-NAUGHTY = "</script><img src=x onerror=\"stolen=1\">'`{{7*7}}<!--"
+NAUGHTY = "</title></style></textarea></script><img src=x onerror=\"stolen=1\">'`{{7*7}}<!--"
 
 
 def structure(page: Page) -> Any:
@@ -295,7 +297,8 @@ CONTRAST = """() => {
   const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const ground = (one) => { for (; one; one = one.parentElement) {
-    const colour = numbers(getComputedStyle(one).backgroundColor); if (colour.length < 4 || colour[3] > 0) return colour; }
+    const colour = numbers(getComputedStyle(one).backgroundColor);
+    if (colour.length < 4 || colour[3] > 0) return colour; }
     return [255, 255, 255]; };
   const worst = [];
   for (const one of document.querySelectorAll('body *')) {

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from support.chromium import Page, chromium
-from support.ferry import NAMES, judged
+from support.ferry import COMPAT, NAMES, judged
 from support.hosts import hosts
-from support.page import JUDGED, judged_bytes, judged_texts, release
-from support.smi import DAMAGE, csv, narrow, queried, wide, xml
+from support.near_matches import near_matches
+from support.page import JUDGED, facts, judged_bytes, judged_texts, release
+from support.smi import CAPABILITIES, DAMAGE, csv, host, narrow, prefixed, queried, wide, wrapped, xml
 
+from torchferry import ferry_tables
 from torchferry.doctor import Asked, by_hand
-from torchferry.server import Server
+from torchferry.server import FAILURES, Server
 from torchferry.smi import read
 from torchferry.smi_text import decoded
 
@@ -81,6 +85,93 @@ def test_every_beginning_and_end_of_a_sample(page: Page) -> None:
     assert different(judged_bytes(page, cut), {name: of_python(part) for name, part in cut.items()}) == []
 
 
+@pytest.mark.parametrize("columns", [59, 60, 61, 91, 100, 131, 132, 133])
+def test_tables_behind_a_long_prefix_wrapped_at_any_width(page: Page, columns: int) -> None:
+    tables = (wide("550.54.15", "12.4", NAMES_OF_GPUS), narrow("470.82.01", "11.4", NAMES_OF_GPUS))
+    marks = ("> ", "2024-05-01 10:00:00 node-17 nvidia-smi ", "engine-1 | " + "." * 65)
+    texts = {f"{mark}{place}": wrapped(prefixed(mark)(made), columns)
+             for mark in marks for place, made in enumerate(tables)}
+    assert different(judged_texts(page, texts), {name: of_python(text) for name, text in texts.items()}) == []
+
+
+def test_files_and_texts_that_told_two_readers_apart(page: Page) -> None:
+    as_many_zeros = "Driver Version: 535.54.03\n" + "\u0100" * 26  # at even as at odd places
+    texts = {
+        "zeros": as_many_zeros.encode("utf-16-le"),
+        "two drivers": b"NVIDIA A100-SXM4-40GB, 535.104.05\nNVIDIA A100-SXM4-40GB, 550.54.14\n",
+        "kmd": b"<nvidia_smi_log>\n<kmd_version>610.43.02</kmd_version>\n<cuda_umd_version>13.0 [Deprecated]",
+        "cp1252": "GPU 0: NVIDIA® A100-SXM4-40GB (UUID: GPU-1)\nDriver Version: 535.54.03".encode("cp1252"),
+        "nothing": b"all is well",
+    }
+    assert different(judged_bytes(page, texts), {name: of_python(data) for name, data in texts.items()}) == []
+
+
+class Recorder:
+    """Every expression of the reader by its name."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, tuple[re.Pattern[str], bool]] = {}
+
+    def add(self, name: str, expression: re.Pattern[str] | str, *, full: bool = False) -> None:
+        self.found[name] = (re.compile(expression), full)
+
+
+def expressions() -> dict[str, tuple[re.Pattern[str], bool]]:
+    recorder = Recorder()
+    ferry_tables._expressions(recorder)  # type: ignore[arg-type]
+    return recorder.found
+
+
+SPANS = """(name, texts, full) => texts.map((text) => {
+  const { matcher } = torchferry;
+  const found = full ? [matcher.at(name, text, 0)].filter(Boolean) : [...matcher.findAll(name, text)];
+  return found.map((one) => [one.start, one.end, one.group(1), one.group(2)]);
+})"""
+
+
+@pytest.mark.parametrize("name", sorted(expressions()))
+def test_every_expression_matches_where_it_does_in_python(page: Page, name: str) -> None:
+    """The matcher sees the empty match at the very end of a text as little as ferry.sh's: nobody asks for it."""
+    expression, full = expressions()[name]
+    texts = list(near_matches(expression, random.Random(name), 300))
+    found = page.call(SPANS, name, texts, full)
+    matches = [[expression.fullmatch(text)] if full else [*expression.finditer(text)] for text in texts]
+    expected = [
+        [[one.start(), one.end(), *_groups(one)] for one in ones if one and (full or one.start() < len(text))]
+        for text, ones in zip(texts, matches, strict=True)
+    ]
+    assert [pair for pair in zip(texts, found, expected, strict=True) if pair[1] != pair[2]][:2] == []
+    assert sum(map(bool, expected)) > 10
+
+
+def _groups(found: re.Match[str]) -> list[str]:
+    return [(found[number] or "") if number <= (found.re.groups or 0) else "" for number in (1, 2)]
+
+
+def edges() -> list[str | None]:
+    """Drivers on both sides of every floor and of every branch with which a generation begins or ends."""
+    drivers = {row.floor for row in COMPAT.table.cuda} | {row.toolkit_driver for row in COMPAT.table.cuda}
+    for row in COMPAT.table.cuda:
+        drivers |= {one for one in (row.windows.floor, row.windows.toolkit_driver, row.windows.doubtful_from) if one}
+    near = {f"{one[:-1]}{digit}" for one in drivers for digit in range(10) if abs(digit - int(one[-1])) < 2}
+    branches = {branch for row in COMPAT.table.generations for branch in (row.first_branch, row.last_branch) if branch}
+    near |= {f"{branch + step}.10" for branch in branches for step in (-1, 0, 1, 9, 10)}
+    return [None, *sorted(near)]
+
+
+def test_the_judgement_of_bare_facts_at_every_edge(page: Page) -> None:
+    gpus = [[one] for one in CAPABILITIES] + [[], [None], ["7.5", "3.7"], ["3.7", None, "3.7"], ["13.0", "8.6"]]
+    servers = [host(driver, *some, platform=platform) for driver in edges() for some in gpus
+               for platform in ("linux", "windows")]
+    servers += [host("535.54.03", "8.6", failure=failure, arch=arch, platform=platform)
+                for failure in (None, *FAILURES) for arch in (None, "x86_64", "aarch64", "riscv64")
+                for platform in ("linux", "wsl", "tegra")]
+    assert len(servers) > 4000
+    found = page.call(JUDGED, [{"server": facts(server)} for server in servers])
+    expected = [judged("", server).split("\n", 1)[1] for server in servers]
+    assert [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]][:2] == []
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -104,8 +195,9 @@ def test_odd_bytes(page: Page, data: bytes) -> None:
 )
 def test_what_is_typed_alone_and_over_a_text(page: Page, driver: str | None, gpus: tuple[str, ...]) -> None:
     typed = Asked(driver=driver, gpus=gpus)
-    texts = [None, *({"text": decoded(data)} for data in samples().values())]
-    servers = [Server(), *(read(data, NAMES) for data in samples().values())]
+    read_too = [*samples().values(), b"all is well"]
+    texts = [None, *({"text": decoded(data)} for data in read_too)]
+    servers = [Server(), *(read(data, NAMES) for data in read_too)]
     expected = [judged("", by_hand(typed, server, NAMES)).split("\n", 1)[1] for server in servers]
     assert page.call(JUDGED, texts, driver, list(gpus)) == expected
 

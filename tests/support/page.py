@@ -11,6 +11,7 @@ from typing import Any
 
 from torchferry import install_text, page
 from torchferry.components import Component
+from torchferry.server import Server
 from torchferry.templates import TEMPLATES
 
 from .chromium import Page
@@ -94,10 +95,12 @@ def release(folder: Path, made: Mapping[str, Any] | None = None) -> Path:
     return place
 
 
-JUDGED = """(texts, driver, gpus) => texts.map((text) => {
-  const content = text === null ? null : text.bytes === undefined ? text.text
-    : Uint8Array.from(atob(text.bytes), (character) => character.charCodeAt(0));
-  const { server, verdicts, pick, status } = torchferry.doctor(content, driver ?? "", gpus ?? []);
+JUDGED = """(hosts, driver, gpus) => hosts.map((host) => {
+  const content = host === null ? null : host.bytes === undefined ? host.text
+    : Uint8Array.from(atob(host.bytes), (character) => character.charCodeAt(0));
+  const answer = host?.server ? { server: host.server, ...torchferry.judge.judge(host.server) }
+    : torchferry.doctor(content, driver ?? "", gpus ?? []);
+  const { server, verdicts, pick, status } = answer;
   const { driver: known, limit, platform, arch, failure, mig } = server;
   const lines = [["facts", known, limit, platform, arch, failure, Number(mig)]];
   for (const { index, name, capability } of server.gpus) lines.push(["gpu", index, name, capability]);
@@ -108,7 +111,19 @@ JUDGED = """(texts, driver, gpus) => texts.map((text) => {
   lines.push(["pick", pick, status]);
   return lines.map((line) => line.join("\\t")).join("\\n");
 })"""
-"""What the page's judge says of each text, in the form of `ferry.sh doctor --plain` without its first line."""
+"""What the page's judge says of each text, file or bare facts of a server.
+
+In the form of `ferry.sh doctor --plain`, without its first line.
+"""
+
+
+def facts(server: Server) -> dict[str, Any]:
+    """A server as the page's judge knows it."""
+    gpus = [{"index": gpu.index, "name": gpu.name, "capability": gpu.capability or ""} for gpu in server.gpus]
+    return {
+        "driver": server.driver or "", "limit": server.cuda_limit or "", "platform": server.platform,
+        "arch": server.arch or "", "failure": server.failure or "", "mig": server.mig, "gpus": gpus,
+    }
 
 
 def judged_bytes(page: Page, texts: Mapping[str, bytes]) -> dict[str, str]:
