@@ -12,25 +12,9 @@ from typing import Any
 
 from torchferry import files, manifest, models, parts
 from torchferry.errors import IntegrityError
-from torchferry.layout import (
-    COMPOSE,
-    DOCKERFILE,
-    FERRY,
-    INSTALL,
-    MANIFEST,
-    PAGE,
-    SBOMS,
-    SIGNATURE,
-    SUMS,
-    VERIFIED,
-    Layout,
-)
+from torchferry.layout import DOCKERFILE, OF_EVERY_RELEASE, RELEASE_FOLDERS, SBOMS, VERIFIED, Layout
 from torchferry.memory import Memory
 from torchferry.model import Project
-
-OF_EVERY_RELEASE = (FERRY, COMPOSE, PAGE, INSTALL, SIGNATURE)
-
-FOLDERS = ("load/", "models/", "sbom/")
 
 _SUM = re.compile(r"[0-9a-f]{64} [ *](.+)")
 
@@ -79,7 +63,7 @@ def _released(project: Project, layout: Layout) -> Iterator[Path]:
     named |= set(models.ours(layout, release, Memory(layout.verified)))
     named |= {place for place in folder.glob(".*") if files.PARTIAL.fullmatch(place.name)}
     inside = {place for place in named if ".." not in place.parts and folder in place.parents}
-    last = [folder / name for name in (*OF_EVERY_RELEASE, SUMS, MANIFEST)]
+    last = [folder / name for name in OF_EVERY_RELEASE]
     yield from sorted(place for place in inside - set(last) if _is_plain(place, folder))
     yield from last
 
@@ -93,7 +77,7 @@ def _summed(sums: Path) -> Iterator[str]:
     """The names in a SHA256SUMS that are in folders of ours; a person may have added what else he sends along."""
     with suppress(FileNotFoundError, UnicodeDecodeError):
         found = (_SUM.fullmatch(line) for line in sums.read_text(encoding="utf-8").split("\n"))
-        yield from (line[1] for line in found if line and line[1].startswith(FOLDERS))
+        yield from (line[1] for line in found if line and line[1].startswith(RELEASE_FOLDERS))
 
 
 def _is_plain(place: Path, folder: Path) -> bool:

@@ -20,11 +20,11 @@ USUAL_PLATFORM = "linux/amd64"
 LOG_OPTIONS = {"max-size": "20m", "max-file": "3"}
 
 HEADER = """\
-# {release} {version}, with docker compose 2.20 or newer, in this folder. First load the images: sh ferry.sh load
+# {title}, for docker compose 2.20 or newer, started in this folder. First load the images: sh ferry.sh load
 #   {start}
-# Folders of the server lie below FERRY_DATA (now {data}); those that a service writes must belong to user {user}.
-# Models are read from FERRY_MODELS (now the folder beside this file). A file .env here may set both.
-# sh ferry.sh run starts the same, and proves each service before it switches to it.
+# Folders of the server lie below FERRY_DATA ({data} unless it is set); those that a service writes are UID {users}'s.
+# Models lie in FERRY_MODELS (models, beside this file). A file .env beside this one may set both.
+# sh ferry.sh run starts the same, and proves each service before it takes over.
 """
 
 
@@ -32,7 +32,7 @@ def text(document: Row) -> str:
     """The file for what a manifest holds: the same in, the same out."""
     images, services = document["images"], document["services"]
     places = {row["name"]: number for number, row in enumerate(services)}
-    ordered = sorted(images, key=lambda image: places[image["service"]])
+    ordered = sorted(images, key=lambda image: (places[image["service"]], full_name(image)))
     made = {
         "name": document["release"],
         "services": {
@@ -42,8 +42,8 @@ def text(document: Row) -> str:
     }
     users = sorted({str(row["user"]) for row in services})
     header = HEADER.format(
-        release=document["release"], version=document["version"], start=_start(images), data=SERVER_FOLDER,
-        user=" or ".join(users),
+        title=f"{document['release']} {document['version']}", start=_start(images), data=SERVER_FOLDER,
+        users=" or ".join(users),
     )
     return header + yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=1000)
 
@@ -74,10 +74,15 @@ def _profiles(image: Row, images: Sequence[Row]) -> list[str]:
     return sorted(along | {_architecture(image["platform"])})
 
 
-def _start(images: Iterable[Row]) -> str:
-    """The line that starts a release, for the first of its variants."""
-    named = [full_name(image) for image in images if image["variant"] != ANY]
-    return f"docker compose --profile {named[0]} up -d" if named else "docker compose up -d"
+def _start(images: Sequence[Row]) -> str:
+    """The line that starts a release, and for whom else it has something."""
+    profiles = sorted({profile for image in images for profile in _profiles(image, images)})
+    if not profiles:
+        return "docker compose up -d"
+    first = next((name for name in profiles if name.startswith("cu")), profiles[0])
+    others = [name for name in profiles if name != first]
+    more = f"     # or --profile {', '.join(others)}; sh ferry.sh doctor tells which" if others else ""
+    return f"docker compose --profile {first} up -d{more}"
 
 
 def _service(image: Row, service: Row, document: Row) -> dict[str, Any]:

@@ -20,6 +20,9 @@ MODELS = "models"
 COMPOSE = "compose.yaml"
 PAGE = "index.html"
 INSTALL = "INSTALL.txt"
+OF_EVERY_RELEASE = (FERRY, COMPOSE, PAGE, INSTALL, SIGNATURE, SUMS, MANIFEST)
+HEADS = "load"
+RELEASE_FOLDERS = (f"{HEADS}/", f"{MODELS}/", f"{SBOMS}/")
 DOCKERFILE = "Dockerfile"
 SIGNATURE_NAMESPACE = "torchferry-release"
 """What a release is signed for: a signature made for anything else (git, a file) does not pass."""
@@ -156,7 +159,7 @@ class Layout:
 
     def head_name(self, variant: Variant) -> str:
         """What stands in for the beginning of an archive while it is loaded, relative to the release folder."""
-        return f"load/{self.archive_name(variant).removesuffix('.tar.gz')}.head"
+        return f"{HEADS}/{self.archive_name(variant).removesuffix('.tar.gz')}.head"
 
     def archive(self, variant: Variant) -> Path:
         return self.release(variant.release) / self.archive_name(variant)

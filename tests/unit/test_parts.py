@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support import nouns
 from support.saved_images import noise, sha, stored_image
 
-from torchferry import compat, packing, parts
+from torchferry import archive, compat, files, manifest, packing, parts
 from torchferry.archive import verify_archive, write_archive
 from torchferry.blobs import BlobStore
 from torchferry.errors import IntegrityError
@@ -177,11 +177,13 @@ class Site:
         """Make the release folder, and whether the archive had to be written."""
         packing.write_record(self.layout, self.variant, self.built, self.image)
         made, fresh = packing.pack(self.variant, self.built, self.layout, self._take)
-        packed = packing.Packed(
-            variant=self.variant, lock=nouns.lock("cpu"), archive=made, checks=(), revision=None,
-        )
+        head = archive.head(self.image, self.store, name="load/cpu.head", image_name="stt-engine:incoming-1")
+        files.write_bytes(self.folder / head.name, head.data)
+        row = manifest.entry(self.variant, nouns.lock("cpu"), made, head, TABLE, (), revision=None)
         project = Project(root=self.layout.root, release=self.variant.release, variants=(self.variant,))
-        packing.close(project, [packed], TABLE, self.layout)
+        document = manifest.document(project, [row])
+        files.write_text(self.layout.manifest(self.variant.release), manifest.as_text(document))
+        files.write_text(self.layout.sums(self.variant.release), manifest.sums(document, {}))
         return fresh
 
     def listed_size(self) -> int | None:
