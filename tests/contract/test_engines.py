@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def remove(engine: Engine, container: str) -> None:
     """At once: podman would first wait ten seconds for a server that cares for no signal."""
     succeed(engine, "kill", container)
     succeed(engine, "rm", "--force", container)
+
+
+def until_running(engine: Engine, container: str) -> str:
+    """What the container says once it is up."""
+    deadline = time.monotonic() + enclave.PATIENCE
+    while (asked := say(engine, "exec", container, "cat", "/says")).returncode:
+        assert time.monotonic() < deadline, asked.stderr
+        time.sleep(0.1)
+    return asked.stdout
 
 
 def layers(engine: Engine, image: str) -> list[str]:
@@ -310,11 +320,17 @@ def test_a_daemon_that_was_killed_starts_again_on_the_same_disk(kind: str, archi
     skip_unless_available(kind)
     with start(kind, disk_mb=DISK_MB) as engine:
         succeed(engine, "load", "-i", str(archives["one"].path))
-        succeed(engine, "run", "--detach", "--restart", "unless-stopped", "--name", "served", "stt:1")
+        for policy in ("always", "unless-stopped"):
+            succeed(engine, "run", "--detach", "--init", "--restart", policy, "--name", policy, "stt:1")
         os.kill(engine.pid, signal.SIGKILL)
         assert say(engine, "version").returncode != 0
         engine.restart()
-        assert succeed(engine, "exec", "served", "cat", "/says") == "one"
+        # It ends what outlived it, and takes that for a person's wish: unless-stopped is then not started again.
+        assert until_running(engine, "always") == "one"
+        assert succeed(engine, "inspect", "--format", "{{.State.Status}}", "unless-stopped") == "exited"
+        succeed(engine, "start", "unless-stopped")
+        engine.restart()
+        assert until_running(engine, "unless-stopped") == "one"
 
 
 # Programs of other releases

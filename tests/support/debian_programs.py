@@ -20,8 +20,8 @@ from pathlib import Path
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PROGRAMS = ("apt-get", "dpkg-deb", "tar")
 OWN_RELEASES = ("bullseye", "bookworm", "trixie", "forky", "oldstable", "stable", "testing", "unstable", "sid")
-ALWAYS = ("dash", "coreutils", "util-linux", "mount", "procps", "iproute2", "kmod", "busybox-static")
-"""What an engine or its hooks may call, since the unpacked /usr stands in for this machine's; and a program for images."""
+ALWAYS = ("dash", "coreutils", "util-linux", "mount", "procps", "iproute2", "kmod", "base-files", "busybox-static")
+"""What an engine and its hooks look for, since the unpacked /usr stands in for this machine's; a program for images."""
 
 MERGED = ("bin", "sbin", "lib", "lib64")
 PATIENCE = 500
