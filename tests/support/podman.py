@@ -151,8 +151,6 @@ class PrivatePodman:
         )
 
     def _end(self) -> None:
-        if (self._bin / "podman").exists():
-            self._podman("rm", "--all", "--force", "--time", "0")
         containers = [place.name for place in (self.root / "overlay-containers").glob("*") if place.is_dir()]
         self._enclave.close()
         for container in containers:
