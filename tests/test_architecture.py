@@ -105,13 +105,13 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "fcntl": {"blobs": "locks a blob", "download": "locks a download"},
     "tempfile": {
         "base": "mmdebstrap", "resolve": "uv", "sdist": "uv", "wheelbuild": "a workshop", "registry": "skopeo",
-        "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log",
+        "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log", "proc": "what a program says on stderr",
     },
     "shutil": {
         "files": "links, copies, free space", "proc": "finds programs", "context": "copies the context",
         "recipe": "replaces the recipe's folder", "unpack": "whiteouts remove folders",
     },
-    "random": {"web": "waits are not all of one length"},
+    "random": {"patience": "waits are not all of one length"},
     "multiprocessing": {}, "asyncio": {}, "logging": {}, "ctypes": {}, "pickle": {},
     "signal": {"proc": "SIGTERM to what it started"},
 }

@@ -73,3 +73,15 @@ class SmokeError(FerryError):
     """The image was built, but does not do what its variant promises."""
 
     exit_code = 10
+
+
+class ShipError(FerryError):
+    """A release did not arrive, or not everywhere."""
+
+    exit_code = 11
+
+
+class SigningError(FerryError):
+    """A key could not be made, or a release could not be signed with the one that is set up."""
+
+    exit_code = 12

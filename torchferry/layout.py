@@ -13,6 +13,9 @@ from torchferry.model import Base, BuiltWheel, Release, Variant, fingerprint
 VARIANTS_FILE = "variants.yaml"
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
+SIGNATURE = f"{SUMS}.sig"
+SIGNATURE_NAMESPACE = "torchferry-release"
+"""What a signature is for; one made for anything else, a commit or a mail, is none on a release."""
 FERRY = "ferry.sh"
 DOCKERFILE = "Dockerfile"
 SIGNATURE_NAMESPACE = "torchferry-release"
@@ -151,3 +154,6 @@ class Layout:
 
     def sums(self, release: Release) -> Path:
         return self.release(release) / SUMS
+
+    def signature(self, release: Release) -> Path:
+        return self.release(release) / SIGNATURE
