@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from torchferry.patience import Transient
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
@@ -43,6 +45,24 @@ class Survey:
     whole: frozenset[str] = frozenset()
     begun: Mapping[str, Begun] = field(default_factory=dict)
     busy: frozenset[str] = frozenset()
+
+
+class Stopped(Exception):
+    """The person wants no more of it; nothing is told."""
+
+
+class Busy(Transient):
+    """Another ship is bringing this file; it is worth waiting for."""
+
+    def __init__(self) -> None:
+        super().__init__("another ship is bringing this file")
+
+
+class Garbled(Transient):
+    """All bytes arrived, but they are others."""
+
+    def __init__(self) -> None:
+        super().__init__("the bytes that arrived are others")
 
 
 class Carrier(Protocol):

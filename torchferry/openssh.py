@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchferry import files, proc
-from torchferry.carriers import Begun, Item, Survey
+from torchferry.carriers import Begun, Busy, Garbled, Item, Stopped, Survey
 from torchferry.errors import DiskFull, FerryError, ShipError
 from torchferry.patience import Transient
+from torchferry.templates import TEMPLATES
 
-FAR = Path(__file__).parent.parent / "templates" / "far.sh"
+FAR = TEMPLATES / "far.sh"
 MARK = "ferry\t"
 LOST = 255
 """The exit status of ssh itself, when it could not reach the host or lost it."""
@@ -25,7 +26,7 @@ HOPELESS = {
     "REMOTE HOST IDENTIFICATION HAS CHANGED":
         "find out why; if the host was really set up anew, remove its old key with ssh-keygen -R",
     "Host key verification failed": "run ssh once by hand and compare the host's key, so that it is known here",
-    "Permission denied": "let ssh log in without a question: a key in your agent or in ~/.ssh/config, known to the host",
+    "Permission denied": "let ssh log in without a question: a key in your agent or ~/.ssh/config, known to the host",
     "Too many authentication failures": "name the one key for this host in ~/.ssh/config, with IdentitiesOnly yes",
     "Could not resolve hostname": "write the host as ssh takes it, or give it a Host entry in ~/.ssh/config",
     "Unable to negotiate": "the two OpenSSH versions have no method in common; ssh by hand says which to allow",
@@ -111,9 +112,15 @@ class OpenSsh:
             )
         return answers
 
-    def _run(self, command: str, blocks: Sequence[bytes] | Iterator[bytes], heard: Callable[[str], object]) -> proc.Finished:
+    def _run(
+        self, command: str, blocks: Sequence[bytes] | Iterator[bytes], heard: Callable[[str], object],
+    ) -> proc.Finished:
+        if self._stopped():
+            raise Stopped
         argv = ["ssh", *(["-F", str(self._config)] if self._config else []), *OPTIONS, "--", self._server.host, command]
         done = proc.feed(argv, blocks, heard=heard, stopped=self._stopped)
+        if self._stopped():
+            raise Stopped
         if done.status == LOST and MARK + "arrived" not in done.stdout:
             raise self._lost(done.stderr)
         self._answered = True
@@ -125,7 +132,8 @@ class OpenSsh:
                 return ShipError(f"{self._server}: {_last(said)}", cure=cure)
         if not self._answered and any(sign in said for sign in UNREACHABLE):
             return ShipError(
-                f"{self._server}: {_last(said)}", cure=f"is it on, and its sshd reachable from here? try: ssh {self._server}",
+                f"{self._server}: {_last(said)}",
+                cure=f"is it on, and its sshd reachable from here? try: ssh {self._server}",
             )
         return Transient(_last(said))
 
@@ -138,14 +146,16 @@ class OpenSsh:
             )
         if what in ("folder", "write"):
             return ShipError(
-                f"{place}: cannot be written: {said}", cure="name a folder that this user may write: HOST:/path/to/folder",
+                f"{place}: cannot be written: {said}",
+                cure="name a folder that this user may write: HOST:/path/to/folder",
             )
         if what == "stopped":
             return _stopped(place, said, errors)
+        if what in ("busy", "wrong"):
+            return Busy() if what == "busy" else Garbled()
         return Transient({
-            "busy": "another ship is bringing this file", "taken": "another ship took this file over",
+            "taken": "another ship took this file over",
             "moved": "what was there changed meanwhile", "short": f"the connection ended after {said} bytes",
-            "wrong": "the bytes that arrived are others",
         }[what])
 
 
@@ -175,6 +185,7 @@ def _stopped(place: str, free: str, errors: str) -> FerryError:
     """Why the far side took no more."""
     if free in ("", "0") or "No space" in errors or "quota" in errors:
         return DiskFull(
-            f"{place}: its disk is full: {_last(errors)}", cure="free space there and run it again; it goes on from here",
+            f"{place}: its disk is full: {_last(errors)}",
+            cure="free space there and run it again; it goes on from here",
         )
     return ShipError(f"{place}: cannot be written: {_last(errors)}", cure="mend it there and run it again")
