@@ -14,7 +14,7 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from torchferry import cleaning, console, coverage_report, host, provision, report  # noqa: E402
+from torchferry import cleaning, console, coverage_report, host, provision, report, signing  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry import ship as ships  # noqa: E402
@@ -194,6 +194,14 @@ def bundle(_context, variant, service, file=None, engine=None, json=False):
     report.shipped(way, way.package(way.select(variant, service), smoked=True), as_json=json)
 
 
+@task(help={"principal": "the name under which sites trust the key; none: release@ and the release's name",
+            "file": CHOICE["file"]})
+@ferry
+def key(_context, principal=None, file=None):
+    """Make the key that signs releases, or show again what sites put into allowed_signers to trust it."""
+    signing.introduce(signing.key_place(), principal or f"release@{road(file).project.release.name}")
+
+
 @task(positional=["host"], auto_shortflags=False, iterable=["variant", "service"], help={
     **CHOICE, "host": "[user@]host, [user@]host:folder as ssh takes them, a folder with a slash in it; commas between",
     "auto": "ask each host which variant runs there, and send only that", "up": "run ferry.sh up there afterwards",
@@ -246,6 +254,6 @@ def lint(context):
 
 
 namespace = Collection(
-    setup, variants, check, coverage, doctor, plan, lock, fetch, render, build, smoke, package, bundle, ship, clean,
-    test, lint,
+    setup, variants, check, coverage, doctor, plan, lock, fetch, render, build, smoke, package, bundle, key, ship,
+    clean, test, lint,
 )

@@ -28,7 +28,7 @@ PURE = {
     "variants", "fields", "grammar", "running_grammar", "yamlpos", "compat", "compat_table", "compat_rows",
     "table_fields", "gpus",
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
-    "charset", "ferry_patterns", "ferry_tables",
+    "charset", "choice", "ferry_patterns", "ferry_tables",
     "symptoms", "runline",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
@@ -106,6 +106,8 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "tempfile": {
         "base": "mmdebstrap", "resolve": "uv", "sdist": "uv", "wheelbuild": "a workshop", "registry": "skopeo",
         "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log", "proc": "what a program says on stderr",
+        "signing": "whom a check trusts",
+        "ssh": "the socket of a shared connection",
     },
     "shutil": {
         "files": "links, copies, free space", "proc": "finds programs", "context": "copies the context",
@@ -122,7 +124,7 @@ PRINTERS = {"console": "stdout is data, stderr is talk"}
 ENVIRONMENT = {
     "proc": "PATH, and what programs inherit", "web": "proxies, CA bundle, netrc", "host": "DOCKER_HOST",
     "engines.docker": "DOCKER_HOST", "base": "TORCHFERRY_DEBIAN_MIRROR", "context": "SOURCE_DATE_EPOCH",
-    "pipeline": "hands it to index",
+    "pipeline": "hands it to index", "signing": "TORCHFERRY_SIGNING_KEY, TORCHFERRY_ALLOWED_SIGNERS",
 }
 
 ENDERS = {

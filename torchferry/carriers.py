@@ -5,11 +5,13 @@ A file gathers in `.NAME.partial` beside its place, and gets its name when its S
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from torchferry import files
+from torchferry.errors import ShipError
 from torchferry.patience import Transient
 
 
@@ -22,6 +24,15 @@ class Item:
     size: int
     sha256: str
     executable: bool = False
+
+    def blocks(self, start: int, passed: Callable[[int], object]) -> Iterator[bytes]:
+        """Its bytes from ``start`` on; ``passed`` hears of what was taken. ShipError where it cannot be read."""
+        try:
+            yield from files.blocks(self.path, start=start, passed=passed)
+        except OSError as error:
+            raise ShipError(
+                f"{self.path}: cannot be read: {error.strerror}", cure="look whether it is still there",
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

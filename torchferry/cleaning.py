@@ -50,7 +50,7 @@ def _released(project: Project, layout: Layout) -> Iterator[Path]:
         rows = manifest.entries(place.read_text(encoding="utf-8"), file=place.name)
         named |= {str(row["archive"]["name"]) for row in rows}
     yield from (folder / name for name in sorted(named) if "/" not in name)
-    yield from (folder / FERRY, layout.sums(project.release), place)
+    yield from (folder / FERRY, layout.sums(project.release), layout.signature(project.release), place)
 
 
 def _fetched(project: Project, layout: Layout) -> Iterator[Path]:

@@ -62,6 +62,7 @@ class Delivery:
     carrier: Carrier
     line: Callable[[str, int], Progress]
     stop: Event
+    patience: Patience
     _bar: Progress = field(default_factory=lambda: Progress(title="", total=None), init=False)
     _at: int = field(default=0, init=False)
     """How much of the present file is over there."""
@@ -104,10 +105,10 @@ class Delivery:
                 # a slow line that brings something each time is not given up on
                 failures = 1 if self._at > furthest else failures + 1
                 furthest = max(furthest, self._at)
-                if failures >= self._patience.attempts or garbled >= MOST_GARBLED:
+                if failures >= self.patience.attempts or garbled >= MOST_GARBLED:
                     raise ShipError(f"{item.name}: {error}, time and again", cure=AGAIN) from error
                 self._bar.note(f"{item.name}: {error}; going on")
-                self._patience.pause(failures, None)
+                self.patience.pause(failures, None)
             known = None
 
     def _try(self, item: Item, known: Survey | None) -> None:
@@ -166,13 +167,9 @@ class Delivery:
     def _patiently(self, action: Callable[[], T]) -> T:
         """Do a small thing over there, again after a lost connection."""
         try:
-            return patiently(action, self._patience)
+            return patiently(action, self.patience)
         except Transient as error:
-            raise ShipError(f"{error}, {self._patience.attempts} times in a row", cure=AGAIN) from error
-
-    @property
-    def _patience(self) -> Patience:
-        return Patience(sleep=self.stop.wait)
+            raise ShipError(f"{error}, {self.patience.attempts} times in a row", cure=AGAIN) from error
 
 
 def _proven(item: Item, begun: Begun | None) -> int:

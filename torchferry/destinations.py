@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
+from torchferry import ssh
 from torchferry.carriers import Carrier
 from torchferry.errors import ConfigError
 from torchferry.folder import Folder, Place
@@ -36,11 +38,14 @@ def parse(text: str, title: str) -> Server | Place:
     return Server(host=(found["user"] or "") + (found["address"] or found["name"]), folder=str(_inside(below, title)))
 
 
-def door(place: Server | Place, *, config: Path | None, stopped: Callable[[], bool]) -> Carrier:
+@contextmanager
+def door(place: Server | Place, *, config: Path | None, stopped: Callable[[], bool]) -> Iterator[Carrier]:
     """The carrier to a destination; ``config`` is for ssh in place of the person's own."""
-    if isinstance(place, Server):
-        return OpenSsh(place, config=config, stopped=stopped)
-    return Folder(place, stopped=stopped)
+    if isinstance(place, Place):
+        yield Folder(place)
+        return
+    with ssh.connection(place.host, config=config, stopped=stopped) as connection:
+        yield OpenSsh(place, connection)
 
 
 def _inside(folder: P, title: str) -> P:

@@ -36,8 +36,8 @@ class Place:
 class Folder:
     """Carries into one folder. Another ship to the same folder is waited for, file by file."""
 
-    def __init__(self, place: Place, *, stopped: Callable[[], bool]) -> None:
-        self._folder, self._stopped = place.folder, stopped
+    def __init__(self, place: Place) -> None:
+        self._folder = place.folder
 
     def survey(self, items: Sequence[Item]) -> Survey:
         with _told(self._folder):
@@ -62,7 +62,7 @@ class Folder:
                 raise Transient("what was there changed meanwhile")
             partial.truncate(start)
             partial.seek(start)
-            for block in files.blocks(item.path, start=start, passed=passed):
+            for block in item.blocks(start, passed):
                 partial.write(block)
             partial.flush()
             os.fsync(partial.fileno())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import archive, console, ferry, files, manifest
+from torchferry import archive, console, ferry, files, manifest, signing
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
@@ -118,6 +118,7 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     files.write_text(layout.manifest(release), text)
     script = ferry.write(document, project, compat, layout)
     files.write_text(layout.sums(release), manifest.sums(document, {MANIFEST: text, FERRY: script}))
+    signing.settle(layout.sums(release))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
 

@@ -126,8 +126,8 @@ def stream(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
 
 
 def feed(
-    argv: Sequence[str | Path], blocks: Iterable[bytes], *, heard: Callable[[str], object] = ignore_line,
-    stopped: Callable[[], bool] = never,
+    argv: Sequence[str | Path], blocks: Iterable[bytes], *, env: Mapping[str, str] | None = None,
+    heard: Callable[[str], object] = ignore_line, stopped: Callable[[], bool] = never,
 ) -> Finished:
     """Run a program, its stdin the blocks as fast as it takes them; ``heard`` gets each line of its stdout at once.
 
@@ -138,7 +138,9 @@ def feed(
     # A file for stderr: what an ssh leaves behind in the background (ControlPersist) may keep a pipe open.
     with tempfile.TemporaryFile() as errors, ThreadPoolExecutor(max_workers=1) as reader:
         try:
-            process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+            process = subprocess.Popen(
+                words, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            )
         except FileNotFoundError as error:
             raise ToolMissing(f"{words[0]}: no such program", cure=f"install {words[0]}, or run: inv setup") from error
         assert process.stdin and process.stdout

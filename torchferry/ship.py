@@ -9,19 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from torchferry import cargo, console, destinations
+from torchferry import cargo, console, destinations, signing
 from torchferry.cargo import Cargo
-from torchferry.carriers import Carrier
 from torchferry.console import Progress
 from torchferry.delivery import Arrival, Delivery, Order
 from torchferry.errors import ConfigError, FerryError, ShipError
 from torchferry.folder import Place
+from torchferry.layout import SUMS
 from torchferry.memory import Memory
 from torchferry.openssh import Server
+from torchferry.patience import Patience
 
 if TYPE_CHECKING:
     from torchferry.pipeline import Road
@@ -37,11 +39,19 @@ def made(road: Road) -> Cargo:
 
 
 def arrived(folder: Path) -> Cargo:
-    """A release that was brought here, to be shipped on: every byte is held against its SHA256SUMS."""
+    """A release that was brought here, to be shipped on: every byte is held against its SHA256SUMS, that against
+    its signature where this machine says whom it trusts."""
+    trusted = signing.allowed_signers()
+    if trusted is None:
+        console.say(f"{folder.name}: who signed it is not checked, since no allowed_signers is set up here")
+    elif (folder / SUMS).is_file():
+        console.say(f"{folder.name}: signed by {signing.verify(folder / SUMS, trusted)}")
     return _read(folder, lambda *_: False)
 
 
-def ship(order: Order, hosts: Sequence[str], *, config: Path | None) -> tuple[Arrival, ...]:
+def ship(
+    order: Order, hosts: Sequence[str], *, config: Path | None, patience: Patience | None = None
+) -> tuple[Arrival, ...]:
     """Carry the release to every host, and say how each fared; ``config`` is for ssh, in place of the person's own.
 
     Raises ConfigError, before anything is done, for a destination or an image that cannot be meant.
@@ -51,14 +61,9 @@ def ship(order: Order, hosts: Sequence[str], *, config: Path | None) -> tuple[Ar
         cargo.chosen(order.cargo, order.wish)
     stop = Event()
     with console.side_by_side() as line, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        convoy = _Convoy(order=order, config=config, line=line, stop=stop, patience=patience or Patience())
         try:
-            jobs = [
-                pool.submit(
-                    _deliver, order, name, destinations.door(place, config=config, stopped=stop.is_set), line, stop,
-                )
-                for name, place in places.items()
-            ]
-            return tuple(job.result() for job in jobs)
+            return tuple(pool.map(convoy.deliver, places, places.values()))
         except BaseException:
             stop.set()
             raise
@@ -97,18 +102,30 @@ def _places(order: Order, hosts: Sequence[str]) -> dict[str, Server | Place]:
     return found
 
 
-def _deliver(
-    order: Order, name: str, carrier: Carrier, line: Callable[[str, int], Progress], stop: Event
-) -> Arrival:
-    """Everything for one destination; what it refuses is in the Arrival."""
-    arrival, started = Arrival(host=name), time.monotonic()
-    try:
-        Delivery(order=order, arrival=arrival, carrier=carrier, line=line, stop=stop).carry()
-    except FerryError as error:
-        arrival.failure = error
-        console.say(f"{name}: {arrival.result}: {error.message}")
-    arrival.seconds = time.monotonic() - started
-    return arrival
+@dataclass(frozen=True, kw_only=True)
+class _Convoy:
+    """All deliveries of one order: their ssh configuration, the maker of their lines, and what stops them."""
+
+    order: Order
+    config: Path | None
+    line: Callable[[str, int], Progress]
+    stop: Event
+    patience: Patience
+
+    def deliver(self, name: str, place: Server | Place) -> Arrival:
+        """Everything for one destination; what is refused there is in the Arrival."""
+        arrival, started = Arrival(host=name), time.monotonic()
+        try:
+            with destinations.door(place, config=self.config, stopped=self.stop.is_set) as carrier:
+                Delivery(
+                    order=self.order, arrival=arrival, carrier=carrier, line=self.line, stop=self.stop,
+                    patience=replace(self.patience, sleep=self.stop.wait),
+                ).carry()
+        except FerryError as error:
+            arrival.failure = error
+            console.say(f"{name}: {arrival.result}: {error.message}")
+        arrival.seconds = time.monotonic() - started
+        return arrival
 
 
 def _read(folder: Path, known: Callable[[Path, str], bool]) -> Cargo:
