@@ -34,7 +34,8 @@ hash_with() {
 }
 
 find_tool() {
-  for tool in sha256sum shasum openssl busybox; do
+  for one in sha256sum shasum openssl busybox; do
+    tool=$one # in yash the variable of a loop is gone after the function
     found=$(hash_with "$tool" </dev/null 2>/dev/null) || found=''
     [ "${found%% *}" != "$empty" ] || return 0
   done
@@ -79,9 +80,19 @@ names() {
   part=${name%/*}/.${name##*/}.partial
 }
 
+# Whether process `pid` holds its claim open. Process numbers come back, so the file decides where it can be seen.
+claims() {
+  case $(ls -l "/proc/$pid/fd/4" 2>/dev/null) in
+    *".partial.$here.$pid") return 0 ;;
+  esac
+  return 1
+}
+
 alive() {
-  case $1 in '' | *[!0-9]*) return 1 ;; esac
-  kill -0 "$1" 2>/dev/null || [ -d "/proc/$1" ]
+  case $pid in '' | *[!0-9]*) return 1 ;; esac
+  ! claims || return 0
+  ! ls "/proc/$pid/fd" >/dev/null 2>&1 || return 1
+  kill -0 "$pid" 2>/dev/null || [ -d "/proc/$pid" ]
 }
 
 # busy_with FILE SIZE: whether the process that claimed this file still brings it, which is seen by its growing
@@ -91,7 +102,7 @@ busy_with() {
   for try in 1 2 3 4 5; do
     [ -f "$1" ] || return 1
     if [ "$host" = "$here" ]; then
-      alive "$pid" || return 1
+      alive || return 1
       [ "$before" != "$2" ] || return 0
     fi
     [ "$(size "$1")" = "$before" ] || return 0
@@ -100,17 +111,12 @@ busy_with() {
   return 1
 }
 
-# End a process that claimed a file and brings it no more, its network gone. Process numbers come back, so it has to
-# hold that very file open.
+# End a process that claimed a file and brings it no more, its network gone.
 end() {
-  case $(ls -l "/proc/$pid/fd/4" 2>/dev/null) in
-    *".partial.$here.$pid") ;;
-    *) return 1 ;;
-  esac
-  kill "$pid" 2>/dev/null
+  claims && kill "$pid" 2>/dev/null || return 1
   # shellcheck disable=SC2034
   for try in 1 2 3 4 5; do
-    alive "$pid" || return 0
+    claims || return 0
     sleep 1
   done
   return 1
@@ -130,7 +136,7 @@ adopt() {
     fi
     # of another server that has this folder too: its process may be alive, so its file is left alone
     [ "$host" = "$here" ] || continue
-    if alive "$pid" && ! end; then
+    if alive && ! end; then
       busy=$(size "$left")
       return 0
     fi
@@ -156,7 +162,7 @@ survey() {
     whole "$number" "$wanted" "$sha" && continue
     adopt "$wanted"
     if [ -n "$busy" ]; then
-      answer busy "$number"
+      answer busy "$number" "$busy"
     elif [ -f "$part" ]; then
       answer begun "$number" "$(size "$part")" "$(digest "$part")"
     elif ! whole "$number" "$wanted" "$sha"; then
@@ -182,7 +188,7 @@ send() {
   [ ! -d "$name" ] || refuse write "$name is a folder"
   said=$(mkdir -p "${name%/*}" 2>&1) || refuse write "$said"
   adopt "$wanted"
-  [ -z "$busy" ] || refuse busy ''
+  [ -z "$busy" ] || refuse busy "$busy"
   if [ "$start" = 0 ]; then
     rm -f "$part"
     said=$( (: >"$mine") 2>&1) || refuse write "$said"
@@ -196,10 +202,11 @@ send() {
 
 receive() {
   exec 3<&0 4>>"$mine"
-  # in the background, so that a signal is heard at once; sh gives such a program no stdin unless told
+  # In the background, so that a signal is heard at once; sh gives such a program no stdin unless told. With exec,
+  # since some shells put a process of their own between, which would be ended in its place.
   child=''
   trap '[ -z "$child" ] || kill "$child" 2>/dev/null; refuse taken ""' TERM
-  cat <&3 >&4 3<&- &
+  exec cat <&3 >&4 3<&- &
   child=$!
   wait "$child"
   status=$?

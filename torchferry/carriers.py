@@ -48,14 +48,14 @@ class Survey:
     """What is over there: the folder's full path, bytes that fit in (None: not known), and of each file by name.
 
     ``whole`` is there with the right hash, ``begun`` is a beginning to go on from, ``busy`` is what another ship is
-    bringing just now.
+    bringing just now, and how much of it came.
     """
 
     place: str
     free: int | None
     whole: frozenset[str] = frozenset()
     begun: Mapping[str, Begun] = field(default_factory=dict)
-    busy: frozenset[str] = frozenset()
+    busy: Mapping[str, int] = field(default_factory=dict)
 
 
 class Stopped(Exception):
@@ -63,10 +63,11 @@ class Stopped(Exception):
 
 
 class Busy(Transient):
-    """Another ship is bringing this file; it is worth waiting for."""
+    """Another ship is bringing this file; worth waiting for while ``at``, the bytes that came so far, grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: int = 0) -> None:
         super().__init__("another ship is bringing this file")
+        self.at = at
 
 
 class Garbled(Transient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
@@ -20,6 +21,9 @@ from torchferry.wording import in_words
 T = TypeVar("T")
 LOOK_AGAIN = 2.0
 """Seconds until a file that another ship is bringing is looked at again."""
+GIVE_UP = 600.0
+"""Seconds without another byte after which a file that another ship brings is not waited for."""
+LEFT_OVER = "end it there, or remove what it left beside the file: .NAME.partial.*"
 MOST_GARBLED = 2
 """How often a file may arrive with other bytes: once for a beginning that was none."""
 AGAIN = "run the same command again; it goes on from here"
@@ -94,10 +98,13 @@ class Delivery:
         self._at = 0
         known: Survey | None = survey
         failures, furthest, garbled = 0, 0, 0
-        while True:
+        queue = _Queue()
+        while not self.stop.is_set():
             try:
                 return self._try(item, known)
             except Busy as busy:
+                if not queue.moves(busy.at):
+                    raise ShipError(f"{item.name}: {busy}, but gets nowhere", cure=LEFT_OVER) from busy
                 self._bar.note(f"{item.name}: {busy}")
                 self.stop.wait(LOOK_AGAIN)
             except Transient as error:
@@ -110,12 +117,13 @@ class Delivery:
                 self._bar.note(f"{item.name}: {error}; going on")
                 self.patience.pause(failures, None)
             known = None
+        raise Stopped
 
     def _try(self, item: Item, known: Survey | None) -> None:
         """One attempt, from where the beginning that is there ends."""
         survey = known or self.carrier.survey([item])
         if item.name in survey.busy:
-            raise Busy
+            raise Busy(survey.busy[item.name])
         if item.name in survey.whole:
             self.arrival.sent += self._at > 0  # it arrived, and only the word of it was lost
             self.arrival.skipped += self._at == 0
@@ -170,6 +178,20 @@ class Delivery:
             return patiently(action, self.patience)
         except Transient as error:
             raise ShipError(f"{error}, {self.patience.attempts} times in a row", cure=AGAIN) from error
+
+
+@dataclass(kw_only=True)
+class _Queue:
+    """Waiting behind another ship: how much it had brought, and since when that is so."""
+
+    at: int = -1
+    since: float = 0.0
+
+    def moves(self, at: int) -> bool:
+        """Whether the other brought something lately; a file of some GB may also just be hashed."""
+        if at != self.at:
+            self.at, self.since = at, time.monotonic()
+        return time.monotonic() - self.since < GIVE_UP
 
 
 def _proven(item: Item, begun: Begun | None) -> int:

@@ -15,7 +15,7 @@ from torchferry.folder import Folder, Place
 from torchferry.openssh import OpenSsh, Server
 
 P = TypeVar("P", bound=PurePath)
-HOST = re.compile(r"(?P<user>[^\s@:/]+@)?(?:\[(?P<address>[^\s\[\]/]+)\]|(?P<name>[^\s:/\[\]]+))(?::(?P<folder>.*))?")
+HOST = re.compile(r"(?P<user>[^\s:/]+@)?(?:\[(?P<address>[^\s\[\]/]+)\]|(?P<name>[^\s:/\[\]@]+))(?::(?P<folder>.*))?")
 SHAPES = "write [user@]host, [user@]host:folder, or a folder with a slash in it: /media/usb, ./out"
 
 

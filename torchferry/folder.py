@@ -55,7 +55,7 @@ class Folder:
 
     def send(self, item: Item, start: int, passed: Callable[[int], object]) -> None:
         wanted = _wanted(self._folder, item)
-        with _told(wanted.target), download.claimed(wanted, waiting=self._wait) as partial:
+        with _told(wanted.target), download.claimed(wanted, waiting=lambda: _wait(wanted)) as partial:
             if self._is_whole(item):
                 return
             if os.fstat(partial.fileno()).st_size < start:
@@ -85,8 +85,9 @@ class Folder:
         there = self._folder / item.name
         return there.is_file() and there.stat().st_size == item.size and files.sha256(there) == item.sha256
 
-    def _wait(self) -> None:
-        raise Busy
+
+def _wait(wanted: download.Wanted) -> None:
+    raise Busy(wanted.partial.stat().st_size)
 
 
 def _wanted(folder: Path, item: Item) -> download.Wanted:

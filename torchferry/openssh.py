@@ -51,7 +51,7 @@ class OpenSsh:
             whole=frozenset(name for state, name in found if state == "whole"),
             begun={name: Begun(size=int(said[0]), sha256=said[1])
                    for (state, name), said in found.items() if state == "begun"},
-            busy=frozenset(name for state, name in found if state == "busy"),
+            busy={name: int(said[0]) for (state, name), said in found.items() if state == "busy"},
         )
 
     def send(self, item: Item, start: int, passed: Callable[[int], object]) -> None:
@@ -103,7 +103,7 @@ class OpenSsh:
         if what == "stopped":
             return _stopped(place, said, errors)
         if what in ("busy", "wrong"):
-            return Busy() if what == "busy" else Garbled()
+            return Busy(int(said)) if what == "busy" else Garbled()
         return Transient({
             "taken": "another ship took this file over",
             "moved": "what was there changed meanwhile", "short": f"the connection ended after {said} bytes",

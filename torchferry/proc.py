@@ -163,6 +163,7 @@ def _pour(blocks: Iterable[bytes], sink: IO[bytes]) -> None:
         for block in blocks:
             try:
                 sink.write(block)
+                sink.flush()
             except BrokenPipeError:
                 return
     finally:
