@@ -112,7 +112,9 @@ class OpenSsh:
 
 def _far(*words: str) -> tuple[str, list[bytes]]:
     """The command for a far side, the same words in every log-in shell, and what it first reads: our script."""
-    script = f"set -- {shlex.join(words)}\n{FAR.read_text(encoding='utf-8')}".encode()
+    lines = FAR.read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line.strip() for line in lines if not line.strip().startswith("#"))
+    script = f"set -- {shlex.join(words)}\n{text}\n".encode()
     return f"exec sh -c 'eval \"$(dd bs=1 count={len(script)} 2>/dev/null)\"'", [script]
 
 

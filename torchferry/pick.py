@@ -23,9 +23,9 @@ def picked(carrier: Carrier, script: Path, services: tuple[str, ...]) -> Wish:
             cure="it needs sh, awk and od there; or say yourself: --variant",
         )
     if not choice:
-        reasons = dict.fromkeys(row[1] for row in rows if row[0] == "reason" and len(row) == 2)
+        reason = next((row[1] for row in rows if row[0] == "reason" and len(row) == 2), "the doctor gives no reason")
         raise ShipError(
-            f"no variant can be picked, so nothing was sent: {'; '.join(reasons) or 'the doctor gives no reason'}",
+            f"no variant can be picked, so nothing was sent: {reason}",
             cure="sh ferry.sh doctor says there what to do; or say yourself: --variant",
         )
     machine = next((row[4] for row in rows if row[0] == "facts" and len(row) > 4), "")

@@ -84,7 +84,7 @@ def test_everything_arrives_below_the_home_and_is_not_sent_twice(release: Releas
     rows = done.stdout.splitlines()
     assert rows[0].split()[:7] == ["host", "variant", "sent", "skipped", "bytes", "time", "result"]
     count = len(tree(release.folder))
-    assert rows[1].split()[:6] == ["far", "any,", "cpu,", "cu118,", "cu121", str(count)]
+    assert rows[1].split()[:6] == ["far", "any,", "cpu,", "cu118,", "cu121,"]
     again = inv("far", "--from", release.folder, far=far)
     assert f" 0     {count}  " in again.stdout
     assert "0 B" in again.stdout
@@ -312,7 +312,7 @@ def test_a_disk_that_is_too_small_gets_nothing(tmp_path: Path, far: Sshd) -> Non
 
 def test_a_disk_that_fills_up_on_the_way_is_told_and_gone_on_from(tmp_path: Path, far: Sshd) -> None:
     release = make_release(tmp_path / "from", size=2_000_000)
-    tmpfs(far.home / "disk", "11m")
+    tmpfs(far.home / "disk", "13m")
     try:
         hog = far.home / "disk" / "hog"
         leaky(far, tmp_path / "turns", [], rate=2e6)
@@ -321,7 +321,7 @@ def test_a_disk_that_fills_up_on_the_way_is_told_and_gone_on_from(tmp_path: Path
             while not list((far.home / "disk").rglob("*.tar.gz")):
                 assert not going.done(), going.result()
                 time.sleep(0.01)
-            hog.write_bytes(b"x" * 8_000_000)
+            hog.write_bytes(b"x" * 10_000_000)
             failure = going.result().failure
         assert failure is not None
         assert "its disk is full" in failure.message and "No space left" in failure.message

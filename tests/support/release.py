@@ -17,8 +17,8 @@ Row = tuple[str, str, str]
 """Service, variant and platform of an image."""
 
 ROWS: tuple[Row, ...] = (
-    ("engine", "cu118", "linux/amd64"), ("engine", "cu121", "linux/amd64"), ("engine", "cpu", "linux/amd64"),
-    ("engine", "cpu", "linux/arm64"), ("page", "any", "linux/amd64"),
+    ("engine", "cu118", "linux/amd64"), ("engine", "cu121", "linux/amd64"), ("engine", "cu124", "linux/amd64"),
+    ("engine", "cpu", "linux/amd64"), ("engine", "cpu", "linux/arm64"), ("page", "any", "linux/amd64"),
 )
 
 

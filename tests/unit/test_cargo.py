@@ -36,7 +36,7 @@ def test_everything_goes_archives_late_and_the_sums_last(release: ReleaseFolder)
     names = sent(release)
     assert names[:4] == COMMON
     assert names[-2:] == ["SHA256SUMS.sig", "SHA256SUMS"]
-    assert len(names) == 4 + 5 + 2
+    assert len(names) == 4 + 6 + 2
     assert read(release).signed
 
 
@@ -48,7 +48,7 @@ def test_a_variant_takes_services_without_variants_along(release: ReleaseFolder)
 
 def test_a_service_comes_with_all_its_variants_and_no_other_service(release: ReleaseFolder) -> None:
     assert sent(release, services=("page",)) == [*COMMON, "page-1.0.0-any.tar.gz", "SHA256SUMS"]
-    assert len(sent(release, services=("engine",))) == len(COMMON) + 4 + 1
+    assert len(sent(release, services=("engine",))) == len(COMMON) + 5 + 1
 
 
 def test_a_platform_leaves_out_the_archives_of_others(release: ReleaseFolder) -> None:
