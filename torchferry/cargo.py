@@ -20,12 +20,17 @@ DAMAGED = "bring the release folder here again, or pack it anew with inv bundle"
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """One image of a release, and the files that its archive is of."""
+    """One image of a release: the parts of its archive, and the head with which a guarded load begins."""
 
     service: str
     variant: str
     platform: str
-    files: tuple[str, ...]
+    parts: tuple[str, ...]
+    head: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.head, *self.parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +81,8 @@ def read(folder: Path, *, known: Callable[[Path, str], bool], passed: Callable[[
     absent = {name for name in listed if not (folder / name).is_file()}
     wrong = [f"{name} is missing" for name in sorted(absent - archives)]
     for image in images:
-        some = [name for name in image.files if name in absent]
-        wrong += [f"{name} is missing" for name in some if len(some) < len(image.files)]
+        if not absent.issuperset(image.parts):
+            wrong += [f"{name} is missing" for name in image.files if name in absent]
     items = [_item(folder, name, sha256) for name, sha256 in sorted(listed.items()) if name not in absent]
     for item in items:
         if not known(item.path, item.sha256) and files.sha256(item.path, passed=passed) != item.sha256:
@@ -108,7 +113,7 @@ def chosen(cargo: Cargo, wish: Wish) -> tuple[Item, ...]:
     missing = [image for image in wanted if not set(image.files) <= cargo.here]
     if missing and (wish.variants or wish.services or len(missing) == len(wanted)):
         raise ShipError(
-            f"{cargo.folder}: {in_words([name for image in missing for name in image.files])} did not come this far",
+            f"{cargo.folder}: {in_words([name for image in missing for name in image.parts])} did not come this far",
             cure="ship it here first, or name what is here with --variant",
         )
     archives = {name for image in cargo.images for name in image.files}
@@ -120,7 +125,7 @@ def chosen(cargo: Cargo, wish: Wish) -> tuple[Item, ...]:
 def variants(cargo: Cargo, items: Sequence[Item]) -> tuple[str, ...]:
     """The variants of the images whose archives are among some files."""
     names = {item.name for item in items}
-    return tuple(sorted({image.variant for image in cargo.images if names.issuperset(image.files)}))
+    return tuple(sorted({image.variant for image in cargo.images if names.issuperset(image.parts)}))
 
 
 def _listed(folder: Path) -> dict[str, str]:
@@ -157,7 +162,7 @@ def _images(folder: Path) -> tuple[tuple[Packed, ...], str]:
     found = tuple(
         Packed(
             service=str(row["service"]), variant=str(row["variant"]), platform=str(row["platform"]),
-            files=tuple(str(part["name"]) for part in row["archive"].get("parts") or [row["archive"]]),
+            parts=tuple(str(part["name"]) for part in row["archive"]["parts"]), head=str(row["archive"]["head"]["name"]),
         )
         for row in rows
     )

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from torchferry.errors import ToolMissing
 
 TIMED_OUT = 124
 """The status of a program that was killed for taking too long, as timeout(1) has it."""
+STOP_WITHIN = 0.2
+"""Seconds after which a program that is fed notices that it has to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +138,7 @@ def feed(
     """
     words = tuple(str(word) for word in argv)
     # A file for stderr: what an ssh leaves behind in the background (ControlPersist) may keep a pipe open.
-    with tempfile.TemporaryFile() as errors, ThreadPoolExecutor(max_workers=1) as reader:
+    with tempfile.TemporaryFile() as errors, futures.ThreadPoolExecutor(max_workers=1) as reader:
         try:
             process = subprocess.Popen(
                 words, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
@@ -147,14 +149,17 @@ def feed(
         said = reader.submit(_lines, process.stdout, heard)
         try:
             _pour(blocks, process.stdin)
-            status = _wait(process, stopped)
+            while not futures.wait([said], timeout=STOP_WITHIN).done:
+                if stopped():
+                    process.terminate()
+            status = process.wait()
         except BaseException:
             process.terminate()
             process.wait()
             raise
-        out = said.result()
         errors.seek(0)
-        return Finished(argv=words, status=status, stdout=out, stderr=errors.read().decode("utf-8", errors="replace"))
+        told = errors.read().decode("utf-8", errors="replace")
+        return Finished(argv=words, status=status, stdout=said.result(), stderr=told)
 
 
 def _pour(blocks: Iterable[bytes], sink: IO[bytes]) -> None:
@@ -179,14 +184,6 @@ def _lines(source: IO[bytes], heard: Callable[[str], object]) -> str:
             lines.append(line.decode("utf-8", errors="replace"))
             heard(lines[-1].rstrip("\r\n"))
     return "".join(lines)
-
-
-def _wait(process: subprocess.Popen[bytes], stopped: Callable[[], bool]) -> int:
-    while True:
-        with suppress(subprocess.TimeoutExpired):
-            return process.wait(timeout=0.2)
-        if stopped():
-            process.terminate()
 
 
 def start(argv: Sequence[str | Path], *, log: IO[bytes]) -> subprocess.Popen[bytes]:

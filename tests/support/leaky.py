@@ -2,7 +2,8 @@
 
     ProxyCommand python leaky.py PORT FOLDER RATE
 
-It carries RATE bytes a second at most. Each connection takes the next file of FOLDER, by name, which holds a number of bytes; with none left it does not break.
+It carries RATE bytes a second at most. Each connection takes the next file of FOLDER, by name, which holds a number of
+bytes; with none left it does not break.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -32,8 +34,9 @@ def main(port: str, folder: str, rate: str) -> None:
     server = socket.create_connection(("127.0.0.1", int(port)))
 
     def back() -> None:
-        while block := server.recv(65536):
-            os.write(1, block)
+        with suppress(OSError):
+            while block := server.recv(65536):
+                os.write(1, block)
         os._exit(0)
 
     threading.Thread(target=back, daemon=True).start()

@@ -12,6 +12,7 @@ from typing import Any
 
 from support import ferry
 from torchferry.layout import FERRY, MANIFEST, SUMS
+from torchferry.manifest import VERSION
 
 Row = tuple[str, str, str]
 """Service, variant and platform of an image."""
@@ -67,19 +68,18 @@ def make_release(
         whole = release.archive(service, variant, platform)
         data = chance.randbytes(size)
         archive: dict[str, Any] = {"name": whole.name, "size": size, "sha256": hashlib.sha256(data).hexdigest()}
-        if parts:
-            step = -(-size // parts)
-            pieces = {f"{whole.name}.part{at + 1:03}": data[at * step:(at + 1) * step] for at in range(parts)}
-            archive["parts"] = [
-                {"name": name, "size": len(piece), "sha256": hashlib.sha256(piece).hexdigest()}
-                for name, piece in pieces.items()
-            ]
-        else:
-            pieces = {whole.name: data}
-        for name, piece in pieces.items():
+        step = -(-size // (parts or 1))
+        pieces = {f"{whole.name}.part{at + 1:03}": data[at * step:(at + 1) * step] for at in range(parts)}
+        pieces = pieces or {whole.name: data}
+        archive["parts"] = [
+            {"name": name, "size": len(piece), "sha256": hashlib.sha256(piece).hexdigest()}
+            for name, piece in pieces.items()
+        ]
+        archive["head"] = {"name": f"load/{whole.name}.head", "replaces": 4}
+        for name, piece in {**pieces, archive["head"]["name"]: b"head"}.items():
             release.write(name, piece)
         images.append({"service": service, "variant": variant, "platform": platform, "archive": archive})
-    said = {"manifest": 1, "release": "tiny", "version": "1.0.0", "images": images}
+    said = {"manifest": VERSION, "release": "tiny", "version": "1.0.0", "images": images}
     release.write(MANIFEST, json.dumps(said).encode())
     release.write(FERRY, ferry.script("tiny 1.0.0").encode()).chmod(0o755)
     for name, data in (others or {}).items():

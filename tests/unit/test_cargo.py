@@ -36,37 +36,46 @@ def test_everything_goes_archives_late_and_the_sums_last(release: ReleaseFolder)
     names = sent(release)
     assert names[:4] == COMMON
     assert names[-2:] == ["SHA256SUMS.sig", "SHA256SUMS"]
-    assert len(names) == 4 + 6 + 2
+    assert len(names) == 4 + 2 * 6 + 2
     assert read(release).signed
 
 
 def test_a_variant_takes_services_without_variants_along(release: ReleaseFolder) -> None:
     assert sent(release, variants=("cu121",)) == [
-        *COMMON, "engine-1.0.0-cu121.tar.gz", "page-1.0.0-any.tar.gz", "SHA256SUMS",
+        *COMMON, "engine-1.0.0-cu121.tar.gz", "load/engine-1.0.0-cu121.tar.gz.head", "load/page-1.0.0-any.tar.gz.head",
+        "page-1.0.0-any.tar.gz", "SHA256SUMS",
     ]
 
 
 def test_a_service_comes_with_all_its_variants_and_no_other_service(release: ReleaseFolder) -> None:
-    assert sent(release, services=("page",)) == [*COMMON, "page-1.0.0-any.tar.gz", "SHA256SUMS"]
-    assert len(sent(release, services=("engine",))) == len(COMMON) + 5 + 1
+    assert sent(release, services=("page",)) == [
+        *COMMON, "load/page-1.0.0-any.tar.gz.head", "page-1.0.0-any.tar.gz", "SHA256SUMS",
+    ]
+    assert len(sent(release, services=("engine",))) == len(COMMON) + 2 * 5 + 1
 
 
 def test_a_platform_leaves_out_the_archives_of_others(release: ReleaseFolder) -> None:
-    assert [name for name in sent(release, variants=("cpu",)) if "cpu" in name] == [
+    assert [name for name in sent(release, variants=("cpu",)) if name.startswith("engine")] == [
         "engine-1.0.0-cpu-arm64.tar.gz", "engine-1.0.0-cpu.tar.gz",
     ]
     assert [name for name in sent(release, variants=("cpu",), platform="linux/arm64") if ".tar" in name] == [
-        "engine-1.0.0-cpu-arm64.tar.gz",
+        "engine-1.0.0-cpu-arm64.tar.gz", "load/engine-1.0.0-cpu-arm64.tar.gz.head",
     ]
 
 
 def test_the_parts_of_an_archive_go_together(tmp_path: Path) -> None:
     release = make_release(tmp_path, parts=3)
-    assert [name for name in sent(release, variants=("cu118",)) if "engine" in name] == [
+    assert [name for name in sent(release, variants=("cu118",)) if name.startswith("engine")] == [
         f"engine-1.0.0-cu118.tar.gz.part00{number}" for number in (1, 2, 3)
     ]
     release.archive("engine", "cu118").with_name("engine-1.0.0-cu118.tar.gz.part002").unlink()
     with pytest.raises(IntegrityError, match="part002 is missing"):
+        read(release)
+
+
+def test_an_archive_without_the_head_of_its_load_is_damage(release: ReleaseFolder) -> None:
+    (release.folder / "load/engine-1.0.0-cu121.tar.gz.head").unlink()
+    with pytest.raises(IntegrityError, match=r"load/engine-1\.0\.0-cu121\.tar\.gz\.head is missing"):
         read(release)
 
 
