@@ -14,9 +14,12 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from torchferry import cleaning, console, coverage_report, host, provision, report  # noqa: E402
+from torchferry import cleaning, console, coverage_report, host, provision, report, signing  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
+from torchferry import ship as ships  # noqa: E402
+from torchferry.cargo import Wish  # noqa: E402
+from torchferry.delivery import Order  # noqa: E402
 from torchferry.errors import FerryError  # noqa: E402
 from torchferry.layout import VARIANTS_FILE  # noqa: E402
 from torchferry.pipeline import Road  # noqa: E402
@@ -191,6 +194,29 @@ def bundle(_context, variant, service, file=None, engine=None, json=False):
     report.shipped(way, way.package(way.select(variant, service), smoked=True), as_json=json)
 
 
+@task(help={"principal": "the name under which sites trust the key; none: release@ and the release's name",
+            "file": CHOICE["file"]})
+@ferry
+def key(_context, principal=None, file=None):
+    """Make the key that signs releases, or show again what sites put into allowed_signers to trust it."""
+    signing.introduce(signing.key_place(), principal or f"release@{road(file).project.release.name}")
+
+
+@task(positional=["host"], auto_shortflags=False, iterable=["variant", "service"], help={
+    **CHOICE, "host": "[user@]host, [user@]host:folder as ssh takes them, a folder with a slash in it; commas between",
+    "auto": "ask each host which variant runs there, and send only that", "up": "run ferry.sh up there afterwards",
+    "from_": "a release folder that arrived here, to be verified and shipped on; none: this project's, in dist/",
+    "ssh-config": "an ssh configuration in place of your own",
+})
+@ferry
+def ship(_context, host, variant, service, auto=False, up=False, from_=None, ssh_config=None, file=None):
+    """Carry a release to servers and sticks, side by side; what is there is not sent again."""
+    wish = Wish(variants=tuple(variant), services=tuple(service))
+    release = ships.arrived(Path(from_)) if from_ else ships.made(road(file))
+    order = Order(cargo=release, wish=wish, auto=auto, up=up)
+    ships.show(ships.ship(order, host.split(","), config=Path(ssh_config) if ssh_config else None))
+
+
 @task(help={"file": CHOICE["file"], "wheels": "also the downloaded wheels", "images": "also the images in Docker"})
 @ferry
 def clean(_context, file=None, wheels=False, images=False):
@@ -228,6 +254,6 @@ def lint(context):
 
 
 namespace = Collection(
-    setup, variants, check, coverage, doctor, plan, lock, fetch, render, build, smoke, package, bundle, clean, test,
-    lint,
+    setup, variants, check, coverage, doctor, plan, lock, fetch, render, build, smoke, package, bundle, key, ship,
+    clean, test, lint,
 )

@@ -28,7 +28,7 @@ PURE = {
     "variants", "fields", "grammar", "running_grammar", "yamlpos", "compat", "compat_table", "compat_rows",
     "table_fields", "gpus",
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
-    "charset", "ferry_patterns", "ferry_tables",
+    "charset", "choice", "ferry_patterns", "ferry_tables",
     "symptoms", "runline", "compose",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
@@ -109,13 +109,15 @@ OWNERS: Mapping[str, Mapping[str, str]] = {
     "fcntl": {"blobs": "locks a blob", "download": "locks a download", "files": "reflinks"},
     "tempfile": {
         "base": "mmdebstrap", "resolve": "uv", "sdist": "uv", "wheelbuild": "a workshop", "registry": "skopeo",
-        "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log",
+        "venv_tree": "uv", "engines.chroot": "an unpacked image, and its log", "proc": "what a program says on stderr",
+        "signing": "whom a check trusts",
+        "ssh": "the socket of a shared connection",
     },
     "shutil": {
         "files": "links, copies, free space", "proc": "finds programs", "context": "copies the context",
         "recipe": "replaces the recipe's folder", "unpack": "whiteouts remove folders",
     },
-    "random": {"web": "waits are not all of one length"},
+    "random": {"patience": "waits are not all of one length"},
     "multiprocessing": {}, "asyncio": {}, "logging": {}, "ctypes": {}, "pickle": {},
     "signal": {"proc": "SIGTERM to what it started"},
 }
@@ -126,7 +128,7 @@ PRINTERS = {"console": "stdout is data, stderr is talk"}
 ENVIRONMENT = {
     "proc": "PATH, and what programs inherit", "web": "proxies, CA bundle, netrc", "host": "DOCKER_HOST",
     "engines.docker": "DOCKER_HOST", "base": "TORCHFERRY_DEBIAN_MIRROR", "context": "SOURCE_DATE_EPOCH",
-    "pipeline": "hands it to index",
+    "pipeline": "hands it to index", "signing": "TORCHFERRY_SIGNING_KEY, TORCHFERRY_ALLOWED_SIGNERS",
 }
 
 ENDERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,8 @@ from torchferry.wording import size as size  # those who speak of sizes find it 
 
 def say(text: str) -> None:
     """One line of talk, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    with tqdm.external_write_mode(file=sys.stderr):
+        print(text, file=sys.stderr, flush=True)
 
 
 def show_error(error: FerryError) -> None:
@@ -51,6 +52,13 @@ class Progress:
         if self.bar is not None:
             self.bar.update(count)
 
+    def note(self, text: str) -> None:
+        """What is done just now: at the end of the bar, elsewhere a line."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(text)
+        else:
+            say(f"{self.title}: {text}")
+
 
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Progress]:
@@ -66,6 +74,27 @@ def progress(title: str, total: int | None = None) -> Iterator[Progress]:
     seconds = time.monotonic() - started
     amount = f"{size(step.done)}, " if step.done else ""
     say(f"{title}: {amount}{seconds:.1f} s")
+
+
+@contextmanager
+def side_by_side() -> Iterator[Callable[[str, int], Progress]]:
+    """Several things at once: hands out a maker of lines, each with a title and the bytes to be done."""
+    bars: list[tqdm[Any]] = []
+
+    def line(title: str, total: int) -> Progress:
+        step = Progress(title=title, total=total)
+        if sys.stderr.isatty():
+            step.bar = tqdm(
+                total=total, desc=title, unit="B", unit_scale=True, leave=False, file=sys.stderr, position=len(bars),
+            )
+            bars.append(step.bar)
+        return step
+
+    try:
+        yield line
+    finally:
+        for bar in reversed(bars):
+            bar.close()
 
 
 def table(rows: Sequence[Sequence[str]], *, header: Sequence[str]) -> str:

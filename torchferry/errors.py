@@ -79,3 +79,15 @@ class ModelError(FerryError):
     """A model's files are missing, damaged, or such as no release can hold."""
 
     exit_code = 11
+
+
+class ShipError(FerryError):
+    """A release did not arrive, or not everywhere."""
+
+    exit_code = 12
+
+
+class SigningError(FerryError):
+    """A key could not be made, or a release could not be signed with the one that is set up."""
+
+    exit_code = 13

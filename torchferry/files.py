@@ -58,14 +58,24 @@ def ignore(count: int) -> None:
     """A listener for progress that nobody shows."""
 
 
-def sha256(path: Path, *, passed: Callable[[int], object] = ignore) -> str:
-    """The hex SHA-256 of a file; ``passed`` hears the count of each block of bytes."""
-    digest = hashlib.sha256()
+def sha256(path: Path, *, passed: Callable[[int], object] = ignore, size: int | None = None) -> str:
+    """The hex SHA-256 of a file, or of its first ``size`` bytes; ``passed`` hears the count of each block of bytes."""
+    digest, left = hashlib.sha256(), size
     with path.open("rb") as source:
-        while block := source.read(CHUNK):
+        while block := source.read(CHUNK if left is None else min(CHUNK, left)):
             digest.update(block)
             passed(len(block))
+            left = None if left is None else left - len(block)
     return digest.hexdigest()
+
+
+def blocks(path: Path, *, start: int = 0, passed: Callable[[int], object] = ignore) -> Iterator[bytes]:
+    """The bytes of a file from ``start`` on; ``passed`` hears the count of each block once it was taken."""
+    with path.open("rb") as source:
+        source.seek(start)
+        while block := source.read(CHUNK):
+            yield block
+            passed(len(block))
 
 
 def link_or_copy(source: Path, target: Path) -> None:

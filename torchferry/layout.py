@@ -13,7 +13,7 @@ from torchferry.model import Base, BuiltWheel, Release, Variant, fingerprint
 VARIANTS_FILE = "variants.yaml"
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
-SIGNATURE = "SHA256SUMS.sig"
+SIGNATURE = f"{SUMS}.sig"
 FERRY = "ferry.sh"
 SBOMS = "sbom"
 MODELS = "models"
@@ -184,3 +184,6 @@ class Layout:
 
     def sums(self, release: Release) -> Path:
         return self.release(release) / SUMS
+
+    def signature(self, release: Release) -> Path:
+        return self.release(release) / SIGNATURE

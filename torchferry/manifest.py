@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,11 +17,12 @@ from typing import Any
 from torchferry import __version__
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
-from torchferry.model import UID, Archive, Image, Lock, Project, Service, Variant
+from torchferry.model import UID, Archive, Image, Lock, Project, Release, Service, Variant
 from torchferry.running import Head
 from torchferry.smoke import Check
 
 VERSION = 2
+FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
@@ -122,6 +124,15 @@ def entries(text: str, *, file: str) -> tuple[dict[str, Any], ...]:
             f"{file}: not a manifest of version {VERSION}: {error!r}", cure="inv package writes it anew"
         ) from error
     return found
+
+
+def release(text: str, *, file: str) -> Release:
+    """The name and version that a manifest.json states; IntegrityError where they could not name a folder."""
+    said = json.loads(text)
+    made = Release(name=str(said.get("release")), version=str(said.get("version")))
+    if not FOLDER.fullmatch(made.folder):
+        raise IntegrityError(f"{file}: {made.folder!r} is no name of a release", cure="inv package writes it anew")
+    return made
 
 
 def sums(document: Mapping[str, Any], texts: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from torchferry import (
     page,
     parts,
     sbom,
+    signing,
 )
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
@@ -142,6 +143,7 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     for name, text in guides.items():
         files.write_text(layout.release(release) / name, text)
     files.write_text(layout.sums(release), manifest.sums(document, texts | guides))
+    signing.settle(layout.sums(release))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
 

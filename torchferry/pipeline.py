@@ -6,7 +6,6 @@ from the same things; then it is current and nothing is done.
 
 from __future__ import annotations
 
-import difflib
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from typing import TypeVar
 from torchferry import (
     base,
     bounds,
+    choice,
     compat,
     console,
     context,
@@ -41,7 +41,7 @@ from torchferry.engines import Engine
 from torchferry.engines.choose import Engines
 from torchferry.errors import ConfigError, LockError, SmokeError
 from torchferry.findings import Finding
-from torchferry.layout import Layout
+from torchferry.layout import VARIANTS_FILE, Layout
 from torchferry.model import BuiltImage, Bundle, Lock, Project, Recipe, Variant, WheelSet
 
 Noun = TypeVar("Noun")
@@ -88,8 +88,9 @@ class Road:
         """The variants of these names and services, in file order; none given: all. ConfigError for an unknown name."""
         names, services = tuple(names), tuple(services)
         have = {variant.name for variant in self.project.variants}
-        _refuse_unknown("--variant", names, have)
-        _refuse_unknown("--service", services, {variant.service.name for variant in self.project.variants})
+        choice.refuse_unknown("--variant", names, have, where=VARIANTS_FILE)
+        have = {variant.service.name for variant in self.project.variants}
+        choice.refuse_unknown("--service", services, have, where=VARIANTS_FILE)
         chosen = self.project.select(variants=names, services=services)
         if not chosen:
             raise ConfigError(
@@ -286,13 +287,3 @@ class Road:
         """Remove this project's images from the daemon; each name with the bytes that it showed."""
         names = [variant.image_name for variant in self.project.variants]
         return tuple((name, self.engines.docker.remove(name)) for name in names)
-
-
-def _refuse_unknown(flag: str, wanted: tuple[str, ...], have: set[str]) -> None:
-    for name in wanted:
-        if name not in have:
-            near = difflib.get_close_matches(name, sorted(have), n=1)
-            raise ConfigError(
-                f"{flag} {name}: variants.yaml has no such one" + (f"; did you mean {near[0]}?" if near else ""),
-                cure=f"it has: {', '.join(sorted(have))}",
-            )

@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from torchferry.errors import ToolMissing
 
 TIMED_OUT = 124
 """The status of a program that was killed for taking too long, as timeout(1) has it."""
+STOP_WITHIN = 0.2
+"""Seconds after which a program that is fed notices that it has to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,15 @@ class Finished:
         """The last ``lines`` lines it said, stderr after stdout."""
         said = (self.stdout.rstrip() + "\n" + self.stderr.rstrip()).strip()
         return "\n".join(said.splitlines()[-lines:])
+
+
+def ignore_line(line: str) -> None:
+    """A listener for what nobody wants to hear."""
+
+
+def never() -> bool:
+    """Whether to stop, for what is not stopped."""
+    return False
 
 
 def which(name: str) -> str | None:
@@ -112,6 +125,65 @@ def stream(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) 
         for pipe in (process.stdout, process.stderr):
             if pipe:
                 pipe.close()
+
+
+def feed(
+    argv: Sequence[str | Path], blocks: Iterable[bytes], *, env: Mapping[str, str] | None = None,
+    heard: Callable[[str], object] = ignore_line, stopped: Callable[[], bool] = never,
+) -> Finished:
+    """Run a program, its stdin the blocks as fast as it takes them; ``heard`` gets each line of its stdout at once.
+
+    A program that ends before it took all is no error here: its status and its words say why. It is ended when
+    a block cannot be had, and when ``stopped`` turns true. Raises ToolMissing when the program is not there.
+    """
+    words = tuple(str(word) for word in argv)
+    # A file for stderr: what an ssh leaves behind in the background (ControlPersist) may keep a pipe open.
+    with tempfile.TemporaryFile() as errors, futures.ThreadPoolExecutor(max_workers=1) as reader:
+        try:
+            process = subprocess.Popen(
+                words, env={**os.environ, **(env or {})}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+            )
+        except FileNotFoundError as error:
+            raise ToolMissing(f"{words[0]}: no such program", cure=f"install {words[0]}, or run: inv setup") from error
+        assert process.stdin and process.stdout
+        said = reader.submit(_lines, process.stdout, heard)
+        try:
+            _pour(blocks, process.stdin)
+            while not futures.wait([said], timeout=STOP_WITHIN).done:
+                if stopped():
+                    process.terminate()
+            status = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        errors.seek(0)
+        told = errors.read().decode("utf-8", errors="replace")
+        return Finished(argv=words, status=status, stdout=said.result(), stderr=told)
+
+
+def _pour(blocks: Iterable[bytes], sink: IO[bytes]) -> None:
+    """Write what is taken; who closes its stdin early has a reason, which its status tells."""
+    try:
+        for block in blocks:
+            try:
+                sink.write(block)
+                sink.flush()
+            except BrokenPipeError:
+                return
+    finally:
+        with suppress(BrokenPipeError):
+            sink.close()
+
+
+def _lines(source: IO[bytes], heard: Callable[[str], object]) -> str:
+    """All that comes, told line by line."""
+    lines = []
+    with source:
+        for line in source:
+            lines.append(line.decode("utf-8", errors="replace"))
+            heard(lines[-1].rstrip("\r\n"))
+    return "".join(lines)
 
 
 def start(argv: Sequence[str | Path], *, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -6,33 +6,24 @@
 from __future__ import annotations
 
 import os
-import random
 import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from netrc import NetrcParseError
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 from httpx import Client as Client
 
 from torchferry.errors import ConfigError
+from torchferry.patience import Patience as Patience
+from torchferry.patience import Transient as Transient
+from torchferry.patience import patiently as patiently
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "SSL_CERT_DIR")
-T = TypeVar("T")
-
-
-class Transient(Exception):
-    """It failed, but may work in a moment; ``retry_after`` is what the server asked for, in seconds."""
-
-    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
 
 
 class Refused(Exception):
@@ -41,31 +32,6 @@ class Refused(Exception):
 
 class RangeIgnored(Exception):
     """The server does not serve parts of this file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """How often something is tried, and the pauses between: doubling from ``first`` to ``longest`` s, jittered."""
-
-    attempts: int = 6
-    first: float = 0.5
-    longest: float = 60.0
-    sleep: Callable[[float], object] = time.sleep
-
-    def pause(self, failures: int, told: float | None) -> None:
-        """Wait after the ``failures``-th failure in a row, at least as long as the server told."""
-        backoff = self.first * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
-        self.sleep(min(self.longest, max(backoff, told or 0.0)))
-
-
-def patiently(action: Callable[[], T], patience: Patience) -> T:
-    """Do ``action``, again where it raises Transient; the last Transient goes through."""
-    for failures in range(1, patience.attempts):
-        try:
-            return action()
-        except Transient as error:
-            patience.pause(failures, error.retry_after)
-    return action()
 
 
 def client(environ: Mapping[str, str] = os.environ) -> Client:
