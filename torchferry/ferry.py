@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from torchferry import files, render
+from torchferry import ferry_symptoms, files, render, symptoms
 from torchferry.compat import Compat
 from torchferry.ferry_facts import facts
 from torchferry.ferry_tables import tables
@@ -19,7 +19,7 @@ from torchferry.verdict import rules
 MODE = 0o755
 TEMPLATE = "ferry.sh.j2"
 
-AWK = ("match", "text", "names", "csv", "read", "judge", "main")
+AWK = ("match", "text", "names", "csv", "read", "judge", "explain", "main")
 """The parts of the awk program, in templates/ferry/."""
 
 SHELL = ("say", "options", "doctor", "engine", "verify", "load", "models", "containers", "preflight", "prove", "run",
@@ -32,6 +32,7 @@ def text(document: Mapping[str, Any], variants: Iterable[Variant], compat: Compa
     values = {
         "title": f"{document['release']} {document['version']}",
         "tables": tables(rules(variants, compat), compat),
+        "symptoms": ferry_symptoms.tables(symptoms.load(compat)),
         "program": _parts(templates, AWK, "awk"), "commands": _parts(templates, SHELL, "sh"),
         "facts": facts(document), "namespace": SIGNATURE_NAMESPACE,
         "prove": _with_health("prove"), "gpu": _inside("gpu"), "preflight": _inside("preflight"),

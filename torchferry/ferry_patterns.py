@@ -30,13 +30,16 @@ _parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 1
 @dataclass(frozen=True, kw_only=True)
 class Program:
     """One expression: its name, the number of its first step, the set of characters that it may begin with (None: of
-    any), a plain ERE that every line in which a match begins matches too, and letters that every match holds."""
+    any), a plain ERE that every line in which a match begins matches too, letters that every match holds, letters
+    with one of which every match begins (none: not known), and how many characters a match has at most."""
 
     name: str
     start: int
     first: int | None
     coarse: str
     needs: str
+    begins: tuple[str, ...]
+    longest: int
 
 
 @dataclass(kw_only=True)
@@ -63,19 +66,24 @@ class Compiler:
         self.steps: list[str] = []
         self.programs: list[Program] = []
 
-    def add(self, name: str, expression: re.Pattern[str] | str, *, full: bool = False) -> None:
-        """Append one expression; ``full`` as re.fullmatch reads it."""
+    def add(
+        self, name: str, expression: re.Pattern[str] | str, *, full: bool = False, small: bool = False
+    ) -> None:
+        """Append one expression; ``full`` as re.fullmatch reads it, ``small`` for texts of which case is gone."""
         known = re.compile(expression)
         tree = _parser.parse(known.pattern, known.flags & ~re.DEBUG)
         items = [*tree, *([("AT", "AT_END_STRING")] if full else [])]
-        body = _Body(compiler=self, flags=int(tree.state.flags))
+        body = _Body(compiler=self, flags=int(tree.state.flags), small=small)
         start = len(self.steps)
         body.sequence(items)
         self.steps.append("m")
         coarse, _ = body.coarse(items)
         codes, empty = body.first(items)
         first = None if codes is None or empty else self.alphabet.number(Charset(codes=codes))
-        self.programs.append(Program(name=name, start=start, first=first, coarse=coarse, needs=body.needs(items)))
+        self.programs.append(Program(
+            name=name, start=start, first=first, coarse=coarse, needs=body.needs(items),
+            begins=body.begins(items), longest=min(tree.getwidth()[1], _ENDLESS),
+        ))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +92,7 @@ class _Body:
 
     compiler: Compiler
     flags: int
+    small: bool
 
     def charset(self, kind: str, value: Any) -> Charset | None:
         """The set that an item of one character stands for; None for other items."""
@@ -99,6 +108,8 @@ class _Body:
         return self.charset(str(items[0][0]), items[0][1]) if len(items) == 1 else None
 
     def _class(self, items: Sequence[tuple[Any, Any]]) -> Charset:
+        if len(items) == 1 and str(items[0][1]).startswith("CATEGORY_NOT_"):
+            return Charset(codes=self._category(str(items[0][1]).replace("_NOT_", "_")), negated=True)
         codes: set[int] = set()
         negated = False
         for kind, value in items:
@@ -119,8 +130,8 @@ class _Body:
 
     def _cases(self, codes: Iterable[int]) -> Iterable[int]:
         for code in codes:
-            character = chr(code)
-            folds = self.flags & re.IGNORECASE and (code < FIRST or not self.flags & re.ASCII)
+            character = chr(code).lower() if self.small else chr(code)
+            folds = not self.small and self.flags & re.IGNORECASE and (code < FIRST or not self.flags & re.ASCII)
             both = {character.lower(), character.upper()} if folds else {character}
             yield from (self.compiler.alphabet.code(one) for one in sorted(both) if len(one) == 1)
 
@@ -215,12 +226,29 @@ class _Body:
     def needs(self, items: Sequence[tuple[Any, Any]]) -> str:
         """The longest run of letters that no match does without; '' where case does not count or none is known."""
         runs = [""]
-        for item, value in items if not self.flags & re.IGNORECASE else ():
+        for item, value in items if self.small or not self.flags & re.IGNORECASE else ():
             if str(item) == "LITERAL" and value < FIRST:
-                runs[-1] += chr(value)
+                runs[-1] += self._letter(value)
             else:
                 runs += [self.needs(list(value[3])) if str(item) == "SUBPATTERN" else "", ""]
         return max(runs, key=len)
+
+    def begins(self, items: Sequence[tuple[Any, Any]]) -> tuple[str, ...]:
+        """The letters that a match begins with, as many as are certain; none where they are not known."""
+        letters = ""
+        for item, value in items:
+            kind = str(item)
+            if kind == "LITERAL" and value < FIRST:
+                letters += self._letter(value)
+            elif not letters and kind in ("SUBPATTERN", "BRANCH"):
+                made = [self.begins(part) for part in _inner(kind, value)]
+                return tuple(one for part in made for one in part) if all(made) else ()
+            else:
+                break
+        return (letters,) if letters else ()
+
+    def _letter(self, code: int) -> str:
+        return chr(code).lower() if self.small else chr(code)
 
     def coarse(self, items: Sequence[tuple[Any, Any]]) -> tuple[str, bool]:
         """A plain ERE that matches wherever this does, up to the first character that may be a newline."""

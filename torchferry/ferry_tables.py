@@ -62,14 +62,24 @@ def _expressions(compiler: Compiler) -> None:
         compiler.add(failure, expression)
 
 
-@cache
-def _reader() -> tuple[tuple[str, ...], ...]:
+def reader() -> Compiler:
+    """The expressions of the reader, translated; others may be added behind them."""
     compiler = Compiler()
     _expressions(compiler)
+    return compiler
+
+
+def step_lines(steps: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Steps of the matcher, some on each line."""
+    yield from (("step", " ".join(steps[at:at + _PER_LINE])) for at in range(0, len(steps), _PER_LINE))
+
+
+@cache
+def _reader() -> tuple[tuple[str, ...], ...]:
+    compiler = reader()
     sets = compiler.alphabet.sets.items()
     lines: list[tuple[str, ...]] = [("set", str(number), one.ranges) for one, number in sets]
-    steps = compiler.steps
-    lines += [("step", " ".join(steps[at:at + _PER_LINE])) for at in range(0, len(steps), _PER_LINE)]
+    lines += step_lines(compiler.steps)
     lines += [
         ("program", one.name, str(one.start), "" if one.first is None else str(one.first), one.coarse)
         for one in compiler.programs

@@ -107,7 +107,7 @@ def _symptom(fields: Fields, source: tuple[str, ...], checked: date, values: Map
     good = fields.optional("good_driver", "(?s).+")
     return Symptom(
         name=fields.text("id", WORD), failure=fields.optional("failure", "|".join(FAILURES)),
-        says=tuple(re.compile(one, re.IGNORECASE) for one in fields.texts("says", ".+")),
+        says=tuple(re.compile(one, re.IGNORECASE | re.ASCII) for one in fields.texts("says", ".+")),
         over=fields.texts("over", WORD) if "over" in fields.left else (),
         cause=filled(fields.text("cause")), good_driver=filled(good) if good else None,
         remedy=tuple(map(filled, fields.texts("remedy", ".+"))),

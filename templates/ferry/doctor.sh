@@ -29,7 +29,49 @@ kernel() {
 
 # the verdict on what comes in: one server after another, each behind its first line
 judge() {
-  FERRY_TABLES="$FERRY_TABLES" "${FERRY_AWK:-awk}" -v FORM="$form" "$program"
+  ask_awk "$form"
+}
+
+ask_awk() {
+  FERRY_TABLES="$FERRY_TABLES" FERRY_SYMPTOMS="$FERRY_SYMPTOMS" "${FERRY_AWK:-awk}" -v FORM="$1" -v GOOD="${good-}" \
+    -v TO_DO="$what_to_do" -v TO_SETTLE="$what_settles_it" "$program"
+}
+
+# the frame around the catalogue's sentences
+if [ "$language" = ko ]; then
+  what_to_do='할 일:' what_settles_it='확인 방법:'
+else
+  what_to_do='what to do:' what_settles_it='what settles it:'
+fi
+
+# what a text of messages means, by the same catalogue as inv doctor --error; nothing and status 4 where it has none
+explain() {
+  { echo 'host text' && dump; } | ask_awk "${1:-explain}"
+}
+
+# the same for doctor --error; a driver and GPUs that are known to be good are not blamed
+explain_file() {
+  good=''
+  [ -z "$smi$driver$typed" ] || { verdict >/dev/null && good=yes; } || :
+  case $form in
+    plain) explain_form=plain-explain ;;
+    *) explain_form=explain ;;
+  esac
+  if [ "$error" = - ]; then explain "$explain_form"; else explain "$explain_form" <"$error"; fi && return
+  [ "$form" = plain ] || not_in_catalogue
+  return "$unknown"
+}
+
+not_in_catalogue() {
+  say 'this message is not in the catalogue, so nothing is said of its cause
+what usually settles it:' '이 메시지는 목록에 없어 원인을 말할 수 없습니다.
+보통 다음으로 확인됩니다:'
+  printf '  %s\n' 'nvidia-smi > smi.txt; nvidia-smi -L >> smi.txt' \
+    'nvidia-smi --query-gpu=index,name,driver_version --format=csv >> smi.txt' 'docker logs CONTAINER' 'docker info'
+}
+
+can_read() {
+  [ "$1" = - ] || { [ -r "$1" ] && [ ! -d "$1" ]; } || refuse "$usage" "cannot read $1" "$1 을(를) 읽을 수 없습니다"
 }
 
 # what --driver and --gpu tell
@@ -49,14 +91,15 @@ check_driver() {
 }
 
 doctor() {
-  form=words smi='' driver='' typed=''
+  form=words smi='' driver='' typed='' error=''
   while [ "$#" -gt 0 ]; do
     case $1 in
       --plain) form=plain ;;
-      --smi | --driver | --gpu)
+      --smi | --error | --driver | --gpu)
         [ "$#" -gt 1 ] || refuse "$usage" "$1 takes a value" "$1 에는 값이 필요합니다"
         case $1 in
-          --smi) smi=$2 ;;
+          --smi) can_read "$2" && smi=$2 ;;
+          --error) can_read "$2" && error=$2 ;;
           --driver) check_driver "$2" && driver=$2 ;;
           --gpu) one_line --gpu "$2" && typed="${typed}gpu $2
 " ;;
@@ -67,7 +110,7 @@ doctor() {
     esac
     shift
   done
-  verdict
+  if [ -n "$error" ]; then explain_file; else verdict; fi
 }
 
 # this server, or the one that a text and what was typed tell of
@@ -76,7 +119,6 @@ verdict() {
     { echo 'host live' && live | dump && kernel; } | judge
     return
   fi
-  [ -z "$smi" ] || [ "$smi" = - ] || [ -r "$smi" ] || refuse "$usage" "cannot read $smi" "$smi 을(를) 읽을 수 없습니다"
   case $smi in
     '') { echo 'host typed' && by_hand; } ;;
     -) { echo 'host pasted' && dump && by_hand; } ;;
@@ -86,9 +128,9 @@ verdict() {
   esac | judge
 }
 
-# for the tests of torchferry: every file of a folder, one verdict after another
+# for the tests of torchferry: every file of a folder, one verdict or explanation after another
 each() {
-  form=plain
+  form=${2-plain}
   for text in "$1"/*; do
     printf 'host %s\n' "${text##*/}"
     dump <"$text"

@@ -1,4 +1,5 @@
-# Reads the tables, then hosts as od dumps them, and prints a verdict for each.
+# Reads the tables, then hosts as od dumps them, and prints a verdict for each. FORM is words or plain; with explain or
+# plain-explain what comes in are messages, and what they mean comes out.
 
 # a name with its own characters again
 function shown(s,   i, c, out) {
@@ -73,7 +74,7 @@ function prepare(   i, n, l, h) {
     PLAIN[h] = (i >= 32 && i < 127) || (i >= 9 && i <= 13) || i == 7 || (i >= 27 && i < 32) ? CH[i] : "\001"
   }
   NO_NEWLINE = "[^\n]"; WORDS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
-  NSTEPS = 0; SP = 0; NENTRY = 0; NRULES = 0; NGENERATIONS = 0; NFAILURES = 0; WORST = 0; NDUMP = 0
+  NSTEPS = 0; SP = 0; NENTRY = 0; NRULES = 0; NGENERATIONS = 0; NFAILURES = 0; NSYMPTOMS = 0; NMESSAGES = 0; WORST = 0; NDUMP = 0
   n = split(ENVIRON["FERRY_TABLES"], l, "\n")
   for (i = 1; i <= n; i++) read_line(l[i])
   SPREAD = NUMBER["spread"]; LONGEST = NUMBER["longest"]; NEAR = NUMBER["near"]; FIRST_FREE = NUMBER["letters"]; MOST = NUMBER["most"]; ROW = NUMBER["row"]
@@ -116,6 +117,7 @@ function verdict_in_words(   r, i, word) {
 
 function end_host() {
   if (HOST == "") return
+  if (FORM ~ /explain$/) { clean(); if (!explain(HOST)) WORST = 4; return }
   if (HOST != "typed") read_host()
   else forget_host()
   told_by_hand()

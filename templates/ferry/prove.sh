@@ -2,7 +2,7 @@
 
 # what a message means, by the same catalogue as inv doctor --error
 diagnosis() {
-  FERRY_TABLES="$FERRY_TABLES" "${FERRY_AWK:-awk}" -v FORM=explain "$program" 2>/dev/null || :
+  explain 2>/dev/null || :
 }
 
 # wait until a container is well, for the service's own time; what is wrong goes to $problem

@@ -160,6 +160,7 @@ function add_host_gpu(k, name, cap) {
 function read_host(   module, arch, wsl, windows, i) {
   forget_host()
   clean()
+  unwrap()
   read_table(); MIG = T_MIG
   read_xml(); read_query(); read_list()
   module = ""; if (has("MODULE")) module = group(1) != "" ? group(1) : group(2)

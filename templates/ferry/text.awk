@@ -193,5 +193,4 @@ function clean(   s) {
   if (FOREIGN) { gsub(CH[3], "|", T); gsub(CH[4], "-", T); gsub(CH[5], "+", T) }
   if (T ~ UNSEEN) gsub(UNSEEN, "", T)
   look_at(T)
-  unwrap()
 }

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from support.awks import AWKS, SHELLS, awk
+from support.awks import shell as shell_of
 from support.ferry import NAMES, Ferry, judged, script, texts_judged
 from support.hosts import hosts
 
@@ -17,11 +19,6 @@ from torchferry.smi import read
 SAMPLES = Path(__file__).parents[1] / "smi"
 HOSTS, SEED = 2400, 20261124
 FEW = 20
-SHELLS = {
-    "dash": ("dash",), "bash": ("bash",), "bash-posix": ("bash", "--posix"), "busybox": ("busybox", "ash"),
-    "ksh": ("ksh",), "mksh": ("mksh",), "yash": ("yash",), "zsh": ("zsh", "--emulate", "sh"),
-}
-AWKS = ("mawk", "gawk", "busybox", "original-awk")
 
 Texts = Mapping[str, bytes]
 
@@ -36,19 +33,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def samples() -> Texts:
     return {path.name: path.read_bytes() for path in sorted(SAMPLES.glob("*.txt"))}
-
-
-def awk(name: str, folder: Path) -> Path:
-    """A program that is this awk, whatever it is called; skips the test where there is none."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"no {name} here")
-    if name != "busybox":
-        return Path(found)
-    made = folder / "awk"
-    made.write_text(f'#!/bin/sh\nexec {found} awk "$@"\n', encoding="utf-8")
-    made.chmod(0o755)
-    return made
 
 
 def test_both_say_the_same_of_every_sample(place: Path, samples: Texts, tmp_path: Path) -> None:
@@ -71,10 +55,8 @@ def test_both_say_the_same_of_thousands_of_servers(place: Path, tmp_path: Path) 
 @pytest.mark.parametrize("name", AWKS)
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_and_awk_says_the_same(shell: str, name: str, place: Path, samples: Texts, tmp_path: Path) -> None:
-    if shutil.which(SHELLS[shell][0]) is None:
-        pytest.skip(f"no {shell} here")
     texts = {**samples, **dict(hosts(hash_of(shell, name), FEW))}
-    one = Ferry(place=place, shell=SHELLS[shell], awk=awk(name, tmp_path))
+    one = Ferry(place=place, shell=shell_of(shell), awk=awk(name, tmp_path))
     assert one.each(tmp_path / "texts", texts) == texts_judged(texts)
     sample = SAMPLES / "002_a100-sxm4-40gb-550.txt"
     for words, given in ((["--smi", str(sample)], b""), (["--smi", "-"], sample.read_bytes())):

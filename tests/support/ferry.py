@@ -98,12 +98,12 @@ class Ferry:
         return subprocess.run([*self.shell, str(self.place), *words], input=given, env=environment, check=False,
                               capture_output=True, timeout=120)
 
-    def each(self, folder: Path, texts: Mapping[str, bytes]) -> dict[str, str]:
-        """What it says of each text; one process for all of them."""
+    def each(self, folder: Path, texts: Mapping[str, bytes], form: str = "plain") -> dict[str, str]:
+        """What it says of each text, as a server or (plain-explain) as messages; one process for all of them."""
         folder.mkdir()
         for name, data in texts.items():
             (folder / name).write_bytes(data)
-        done = self.run("each", str(folder))
+        done = self.run("each", str(folder), form)
         assert done.stderr == b"", done.stderr
         blocks = [f"host\t{block}".rstrip("\n") for block in done.stdout.decode("utf-8", "replace").split("host\t")[1:]]
         return {block.split("\n")[0].partition("\t")[2]: block for block in blocks}
