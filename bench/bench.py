@@ -25,7 +25,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from support.daemon import PrivateDaemon, real_disk, unavailable  # type: ignore[import-not-found]  # noqa: E402
+from support.daemon import PrivateDaemon, unavailable  # type: ignore[import-not-found]  # noqa: E402
+from support.enclave import real_disk  # type: ignore[import-not-found]  # noqa: E402
 
 from bench import figures  # noqa: E402
 from bench.figures import Measured  # noqa: E402

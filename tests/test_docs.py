@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 TEXTS = ("README.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md")
-MADE = re.compile(r"(wheels|build|dist)/|\*|<|download\.pytorch\.org/|-> ")
+MADE = re.compile(r"(wheels|build|dist|load|sbom)/|(INSTALL\.txt|compose\.yaml)$|\*|<|download\.pytorch\.org/|-> ")
 """What looks like a path and is none of this repository: places that a run makes, patterns, addresses."""
 
 

@@ -36,6 +36,8 @@ ALLOWED = {
     ("tasks.py", "cu121"): "what a variant is called, in the help",
     ("torchferry/grammar.py", "cu121"): "what a variant may be called, in a hint",
     ("torchferry/variants.py", "cu121"): "the same",
+    ("torchferry/page_words.py", "535.104.05"): "how a driver is written, beside the box where one is typed",
+    ("torchferry/page_words.py", "T4"): "how a GPU is written, likewise",
 }
 """Each exception with its reason."""
 

@@ -121,7 +121,7 @@ def test_what_the_release_is_and_every_file_with_size_and_hash() -> None:
         assert re.search(rf"{re.escape(name)}</td>.*{digest}", text), name
     assert made["images"][0]["archive"]["sha256"] not in text  # of an archive in parts only the parts are files
     for one in COMPONENTS:
-        assert one.licence in text
+        assert one.license in text
         assert one.sha256 in text
 
 

@@ -323,8 +323,8 @@ def _packed(site: Site, lock: Lock) -> tuple[BuiltImage, int]:
     packing.close(site.road.project, [packed], site.road.compat, site.layout)
     listed = site.layout.sums(variant.release).read_text(encoding="utf-8").split()[1::2]
     head = f"load/{made.path.name.removesuffix('.tar.gz')}.head"
-    assert listed == sorted([
-        made.path.name, head, "compose.yaml", "ferry.sh", "manifest.json", "sbom/page-any.cdx.json"])
+    others = ["INSTALL.txt", "compose.yaml", "ferry.sh", "index.html", "manifest.json", "sbom/page-any.cdx.json"]
+    assert listed == sorted([made.path.name, head, *others])
     return built, made.size
 
 
