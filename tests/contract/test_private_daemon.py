@@ -14,7 +14,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from support.daemon import PrivateDaemon, control_groups, family, mounts_below, unavailable
+from support.daemon import PrivateDaemon, unavailable
+from support.enclave import control_groups, family, mounts_below
 
 reason = unavailable()
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(reason is not None, reason=str(reason))]
