@@ -19,10 +19,9 @@ from pathlib import Path
 from types import TracebackType
 
 from support import enclave
-from support.enclave import PATIENCE, Enclave
+from support.enclave import PATIENCE, UNPACKED_PATH, Enclave
 
 PROGRAMS = ("dockerd", "containerd")
-UNPACKED_PATH = "/usr/sbin:/usr/bin"
 
 
 def unavailable() -> str | None:
@@ -50,10 +49,11 @@ PLAIN = Setting()
 class PrivateDaemon:
     """One daemon, alive inside a ``with`` block; ``env`` points any Docker client at it.
 
-    ``disk`` is the folder below which it keeps everything (default: `enclave.real_disk`).
+    ``disk`` is the folder below which it keeps everything (default: `enclave.real_disk`); ``kind`` is a name for people.
     """
 
-    def __init__(self, *, disk: Path | None = None, setting: Setting = PLAIN) -> None:
+    def __init__(self, *, disk: Path | None = None, setting: Setting = PLAIN, kind: str = "docker") -> None:
+        self.kind = kind
         self._disk, self._setting = disk, setting
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,6 +75,11 @@ class PrivateDaemon:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
+
+    @property
+    def command(self) -> str:
+        """The client's name."""
+        return "docker"
 
     @property
     def name(self) -> str:

@@ -13,7 +13,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,10 @@ from pathlib import Path
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PROGRAMS = ("apt-get", "dpkg-deb", "tar")
 OWN_RELEASES = ("bullseye", "bookworm", "trixie", "forky", "oldstable", "stable", "testing", "unstable", "sid")
-FOR_SHELLS = ("dash", "coreutils", "util-linux", "mount", "procps", "iproute2", "kmod")
-"""What a daemon or its hooks may call: the unpacked /usr stands in for the whole of this machine's."""
+ALWAYS = ("dash", "coreutils", "util-linux", "mount", "procps", "iproute2", "kmod", "busybox-static")
+"""What an engine or its hooks may call, since the unpacked /usr stands in for the whole of this machine's; and a program
+for images that hold nothing else.
+"""
 
 MERGED = ("bin", "sbin", "lib", "lib64")
 PATIENCE = 500
@@ -43,14 +44,19 @@ class ProgramSet:
     @property
     def folder(self) -> Path:
         """Where it lies once unpacked: another list of packages is another folder."""
-        told = hashlib.sha256(" ".join((*self.packages, *FOR_SHELLS)).encode()).hexdigest()[:8]
+        told = hashlib.sha256(" ".join((*self.packages, *ALWAYS)).encode()).hexdigest()[:8]
         return cache() / f"{self.release}-{told}"
+
+    def version(self) -> str:
+        """The version of its first package, once unpacked."""
+        lines = (self.folder / "packages").read_text(encoding="utf-8").splitlines()
+        return next(line.split("_")[1] for line in lines if line.split("_")[0] == self.packages[0])
 
 
 DOCKER_20 = ProgramSet(release="bookworm", packages=("docker.io", "containerd", "runc", "tini"))
 DOCKER_26 = ProgramSet(release="trixie", packages=("docker.io", "docker-cli", "containerd", "runc", "tini"))
 DOCKER_28 = ProgramSet(release="sid", packages=("docker.io", "docker-cli", "containerd", "runc", "tini"))
-PODMAN_PARTS = ("podman", "crun", "conmon", "netavark", "aardvark-dns", "catatonit", "iptables", "nftables")
+PODMAN_PARTS = ("podman", "runc", "conmon", "netavark", "aardvark-dns", "catatonit", "iptables", "nftables")
 PODMAN_4 = ProgramSet(release="bookworm", packages=PODMAN_PARTS)
 PODMAN_5 = ProgramSet(release="trixie", packages=PODMAN_PARTS)
 ALL = (DOCKER_20, DOCKER_26, DOCKER_28, PODMAN_4, PODMAN_5)
@@ -91,15 +97,20 @@ def _make(programs: ProgramSet, making: Path) -> None:
     apt = ["apt-get", "-q", "-y", *_apart(making, source)]
     _must([*apt, "update", "--error-on=any"], f"the packages of Debian {programs.release} cannot be listed")
     _must(
-        [*apt, "--no-install-recommends", "--download-only", "install", *programs.packages, *FOR_SHELLS],
+        [*apt, "--no-install-recommends", "--download-only", "install", *programs.packages, *ALWAYS],
         f"{programs.packages[0]} of Debian {programs.release} cannot be fetched",
     )
     root = making / "root"
     for name in MERGED:  # packages of bookworm still have files in /lib; whoever uses the folder has usr/ alone
         (root / "usr" / name).mkdir()
         (root / name).symlink_to(f"usr/{name}")
-    for package in sorted((making / "archives").glob("*.deb")):
+    packages = sorted((making / "archives").glob("*.deb"))
+    for package in packages:
         _unpack(package, root)
+    (root / "packages").write_text("".join(f"{package.stem}\n" for package in packages), encoding="utf-8")
+    for name in ("iptables", "ip6tables"):  # else dpkg would choose, when it installs
+        if (root / "usr" / "sbin" / f"{name}-nft").exists():
+            (root / "usr" / "sbin" / name).symlink_to(f"{name}-nft")
     root.replace(programs.folder)
 
 
@@ -132,7 +143,8 @@ def _apart(making: Path, source: Path) -> list[str]:
 
 def _unpack(package: Path, root: Path) -> None:
     packed = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE)
-    words = ["tar", "-x", "-C", str(root), "--keep-directory-symlink", "--exclude=./usr/share/doc", "--exclude=./usr/share/man"]
+    unread = [f"--exclude=./usr/share/{name}" for name in ("doc", "man", "locale", "info")]
+    words = ["tar", "-x", "-C", str(root), "--keep-directory-symlink", *unread]
     done = subprocess.run(words, stdin=packed.stdout, capture_output=True, text=True, check=False)
     if packed.wait() or done.returncode:
         raise ProgramsAbsent(f"{package.name} cannot be unpacked: {done.stderr.strip()}")
@@ -154,4 +166,4 @@ def _must(argv: list[str], what: str) -> str:
 
 if __name__ == "__main__":
     for wanted in ALL:
-        print(f"{wanted.release} {wanted.packages[0]}: {unpacked(wanted)}", file=sys.stdout, flush=True)
+        print(f"{unpacked(wanted)}: {wanted.packages[0]} {wanted.version()}", flush=True)

@@ -18,6 +18,9 @@ from pathlib import Path
 
 PROGRAMS = ("ip", "nsenter", "unshare", "mount", "umount", "sleep")
 MEMORY_OR_LAYERED = ("overlay", "overlayfs", "tmpfs", "ramfs", "aufs", "squashfs")
+UNPACKED_PATH = "/usr/sbin:/usr/bin"
+"""Where unpacked programs are, seen from within."""
+
 PATIENCE = 60.0
 """Seconds a process may take to start, and to end."""
 
