@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from contextlib import suppress
@@ -49,7 +50,8 @@ PLAIN = Setting()
 class PrivateDaemon:
     """One daemon, alive inside a ``with`` block; ``env`` points any Docker client at it.
 
-    ``disk`` is the folder below which it keeps everything (default: `enclave.real_disk`); ``kind`` is a name for people.
+    ``disk`` is the folder below which it keeps everything (default: `enclave.real_disk`); ``kind`` is
+    a name for people.
     """
 
     def __init__(self, *, disk: Path | None = None, setting: Setting = PLAIN, kind: str = "docker") -> None:
@@ -128,10 +130,18 @@ class PrivateDaemon:
         return asked.stdout.strip()
 
     def restart(self) -> None:
-        """End dockerd, unless a test already did, and start it anew on what is on its disk."""
+        """End dockerd, unless a test already did, and start it anew on what is on its disk.
+
+        Its containerd goes, too: on a server that one is a service of its own, which does not lose its output.
+        """
         assert self._process is not None
         self._process.terminate()
         self._process.wait(PATIENCE)
+        containerd = self.folder / "exec" / "containerd" / "containerd.pid"
+        if containerd.exists():
+            with suppress(ProcessLookupError):
+                os.kill(int(containerd.read_text(encoding="ascii")), signal.SIGKILL)
+            containerd.unlink()
         (self.folder / "pid").unlink(missing_ok=True)
         self._start()
 
@@ -140,7 +150,7 @@ class PrivateDaemon:
         root = self._setting.programs
         if root is None:
             return
-        [loader] = (root / "usr" / "lib64").glob("ld-linux*.so.*")
+        loader = next(found for name in ("lib64", "lib") for found in (root / "usr" / name).glob("ld-linux*.so.*"))
         libraries = ":".join(str(folder.parent) for folder in (root / "usr" / "lib").glob("*/libc.so.6"))
         client = self.folder / "bin" / "docker"
         client.parent.mkdir()
@@ -162,10 +172,12 @@ class PrivateDaemon:
             "--iptables=false", "--ip6tables=false", "--ip-masq=false", "--shutdown-timeout=5",
             "--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent=/{self.name}",
         ]
-        path = [*filter(None, [self._setting.first_on_path]), UNPACKED_PATH if self._setting.programs else os.environ["PATH"]]
+        path = UNPACKED_PATH if self._setting.programs else os.environ["PATH"]
+        if self._setting.first_on_path:
+            path = f"{self._setting.first_on_path}:{path}"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._enclave.within(*dockerd), env={**os.environ, "PATH": ":".join(map(str, path))},
+                self._enclave.within(*dockerd), env={**os.environ, "PATH": path},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )
         self._wait_for_answer()

@@ -21,9 +21,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PROGRAMS = ("apt-get", "dpkg-deb", "tar")
 OWN_RELEASES = ("bullseye", "bookworm", "trixie", "forky", "oldstable", "stable", "testing", "unstable", "sid")
 ALWAYS = ("dash", "coreutils", "util-linux", "mount", "procps", "iproute2", "kmod", "busybox-static")
-"""What an engine or its hooks may call, since the unpacked /usr stands in for the whole of this machine's; and a program
-for images that hold nothing else.
-"""
+"""What an engine or its hooks may call, since the unpacked /usr stands in for this machine's; and a program for images."""
 
 MERGED = ("bin", "sbin", "lib", "lib64")
 PATIENCE = 500
@@ -121,7 +119,8 @@ def _mirror() -> str:
         return named
     form = "$(REPO_URI) $(RELEASE) $(COMPONENT)"
     rows = _must(["apt-get", "indextargets", "--format", form, "Created-By: Packages"], "apt's sources cannot be read")
-    found = [row.split()[0] for row in rows.splitlines() if row.split()[1:] in [[name, "main"] for name in OWN_RELEASES]]
+    own = [[release, "main"] for release in OWN_RELEASES]
+    found = [row.split()[0] for row in rows.splitlines() if row.split()[1:] in own]
     if not found:
         raise ProgramsAbsent("no archive of Debian is among apt's sources; TORCHFERRY_DEBIAN_MIRROR=URL names one")
     return found[0]
@@ -142,11 +141,11 @@ def _apart(making: Path, source: Path) -> list[str]:
 
 
 def _unpack(package: Path, root: Path) -> None:
-    packed = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE)
     unread = [f"--exclude=./usr/share/{name}" for name in ("doc", "man", "locale", "info")]
     words = ["tar", "-x", "-C", str(root), "--keep-directory-symlink", *unread]
-    done = subprocess.run(words, stdin=packed.stdout, capture_output=True, text=True, check=False)
-    if packed.wait() or done.returncode:
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as packed:
+        done = subprocess.run(words, stdin=packed.stdout, capture_output=True, text=True, check=False)
+    if packed.returncode or done.returncode:
         raise ProgramsAbsent(f"{package.name} cannot be unpacked: {done.stderr.strip()}")
 
 

@@ -76,7 +76,7 @@ def _filesystem(folder: Path) -> str:
 
 
 def _cannot_isolate(disk: Path) -> str | None:
-    """Try what an engine will do, a network of its own and an overlay mount, in namespaces that end with the attempt."""
+    """Try what an engine will do, a network of its own and an overlay mount, in namespaces that end at once."""
     with tempfile.TemporaryDirectory(prefix="ferry-try-", dir=disk) as folder:
         for name in ("lower", "upper", "work", "merged"):
             Path(folder, name).mkdir()
@@ -89,7 +89,7 @@ def _cannot_isolate(disk: Path) -> str | None:
 
 
 class Enclave:
-    """``usr`` names an unpacked root (`debian_programs.unpacked`) whose usr/ and etc/ programs in here see as /usr, /etc.
+    """``usr`` names an unpacked root (`debian_programs.unpacked`): what runs in here sees its usr/ and etc/.
 
     ``data`` is the folder for an engine's images and containers; with ``disk_mb`` it is a disk of its own, that small,
     which everybody on this machine sees.

@@ -51,6 +51,9 @@ class Engine(Protocol):
     def version(self) -> str:
         """The engine's version, as it says it."""
 
+    def restart(self) -> None:
+        """End what runs, unless a test already did, and start it anew on the same disk; with podman, nothing runs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Docker:
@@ -66,7 +69,7 @@ class _Podman:
     as_docker: bool = False
 
 
-_ROWS = {
+_ROWS: dict[str, _Docker | _Podman] = {
     "docker-20.10-classic": _Docker(programs=debian_programs.DOCKER_20, version="20.10."),
     "docker-26-classic": _Docker(programs=debian_programs.DOCKER_26, version="26."),
     "docker-26-containerd": _Docker(programs=debian_programs.DOCKER_26, version="26.", containerd_store=True),
@@ -88,6 +91,8 @@ def unavailable(kind: str) -> str | None:
     reason = enclave.unavailable()
     if reason:
         return reason
+    if Path("/lib").resolve() != Path("/usr/lib"):
+        return f"{kind}: another /usr can stand in for this machine's only where /bin and /lib are links into it"
     try:
         debian_programs.unpacked(row.programs)
     except ProgramsAbsent as error:

@@ -110,6 +110,9 @@ class PrivatePodman:
             raise RuntimeError(f"podman {self.name}: {asked.stderr.strip()}")
         return asked.stdout.strip()
 
+    def restart(self) -> None:
+        """Nothing: no daemon is there to be started again."""
+
     @property
     def _bin(self) -> Path:
         return self.folder / "bin"
@@ -127,7 +130,9 @@ class PrivatePodman:
         (place / "containers.conf").write_text(text, encoding="utf-8")
 
     def _put_programs(self) -> None:
-        become = f'cd "$0" && PATH={UNPACKED_PATH} && exec podman "$@"'
+        tmp = self.folder / "tmp"  # where it unpacks what it loads; else /var/tmp
+        tmp.mkdir()
+        become = f'cd "$0" && export PATH={UNPACKED_PATH} TMPDIR={tmp} && exec podman "$@"'
         enter = shlex.join(self._enclave.within("sh", "-c", become))
         self._bin.mkdir()
         script = f'exec {enter} "$PWD" "$@"\n'
@@ -169,6 +174,7 @@ def _link_all_but(names: tuple[str, ...], folder: Path) -> None:
     """Make a folder with a link to every program on PATH but these."""
     folder.mkdir()
     for place in os.environ["PATH"].split(":"):
-        for name in os.listdir(place) if Path(place).is_dir() else ():
-            if name not in names and not (folder / name).is_symlink() and shutil.which(name, path=place):
-                (folder / name).symlink_to(Path(place) / name)
+        for program in Path(place).iterdir() if Path(place).is_dir() else ():
+            link = folder / program.name
+            if program.name not in names and not link.is_symlink() and shutil.which(program.name, path=place):
+                link.symlink_to(program.absolute())
