@@ -8,15 +8,15 @@ $last" \
 $last"
 }
 
-# an older release than what runs, or ran last
+# an older release than what runs, or ran last. Whoever went back, or was allowed to, is there now: what ran in between
+# does not count any more
 check_sequence() {
-  highest=0
-  for one in $(ours); do
-    seen=$(label_of "$one" sequence)
-    [ "${seen:-0}" -le "$highest" ] || highest=$seen
+  highest=''
+  for one_service in $(services_here); do
+    seen=$(label_of "$prefix$one_service" sequence)
+    [ "${seen:-0}" -le "${highest:-0}" ] || highest=$seen
   done
-  seen=$(cat "$state/sequence" 2>/dev/null || echo 0)
-  [ "$seen" -le "$highest" ] || highest=$seen
+  : "${highest:=$(cat "$state/sequence" 2>/dev/null || echo 0)}"
   [ "$highest" -le "$release_sequence" ] || [ -n "$allow_downgrade" ] || refuse "$not_ready" \
     "$release is older (sequence $release_sequence) than what this server had (sequence $highest); sh ferry.sh rollback goes back to what ran before, --allow-downgrade takes this one all the same" \
     "$release (순번 $release_sequence) 은(는) 이 서버에 있던 것(순번 $highest)보다 오래되었습니다. 이전 것으로 돌아가려면 sh ferry.sh rollback, 그래도 쓰려면 --allow-downgrade"
