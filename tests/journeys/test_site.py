@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,16 @@ def test_up_again_starts_nothing_anew(old: Site, releases: Releases) -> None:
     assert "engine: runs already with these settings, and is well" in said.stdout
 
 
+def test_a_service_that_was_restarted_once_and_is_well_stays(old: Site, releases: Releases) -> None:
+    old.docker("exec", "engine", "python", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
+    asked = ("inspect", "--format", "{{.RestartCount}}", "engine")
+    while old.docker(*asked) == "0" or not old.ask(SERVICES["engine"], "/health"):
+        time.sleep(0.1)
+    before = old.ids()
+    old.up(releases.folder("1.0.0"))
+    assert old.ids() == before
+
+
 def test_a_service_whose_settings_changed_is_the_only_one_started_anew(old: Site, releases: Releases) -> None:
     before = old.ids()
     old.up(releases.folder("1.0.0"), "--env", "engine:ENGINE_MODE=fast")
@@ -120,45 +131,36 @@ def test_an_update_and_the_way_back(old: Site, releases: Releases) -> None:
     assert old.containers() == EXPECTED
     again = old.ferry(second, "rollback")
     assert (again.status, again.stderr) == (12, "ferry.sh: there is nothing to go back to\n")
-    assert old.answers() == ["1.0.0"] * 3
-
-
-def test_after_a_rollback_the_release_that_runs_is_not_a_downgrade(old: Site, releases: Releases) -> None:
-    old.up(releases.folder("1.1.0"))
-    assert old.ferry(releases.folder("1.1.0"), "rollback").ok
     before = old.ids()
-    old.up(releases.folder("1.0.0"))
-    assert old.ids() == before
-
-
-def test_an_older_release_is_taken_when_that_is_asked_for(old: Site, releases: Releases) -> None:
-    old.up(releases.folder("1.1.0"))
-    old.up(releases.folder("1.0.0"), "--allow-downgrade")
-    assert old.answers() == ["1.0.0"] * 3
-    before = old.ids()
-    old.up(releases.folder("1.0.0"))  # it runs: to say so again needs no permission
-    assert old.ids() == before
-    assert old.ferry(releases.folder("1.0.0"), "rollback").ok
-    assert old.answers() == ["1.1.0"] * 3
+    old.up(first)  # no downgrade: it is what runs
+    assert (old.answers(), old.ids()) == (["1.0.0"] * 3, before)
 
 
 def test_back_twice_over_three_releases(old: Site, releases: Releases) -> None:
-    for version in ("1.1.0", "1.2.0"):
-        old.up(releases.folder(version))
+    first, second, third = (releases.folder(version) for version in ("1.0.0", "1.1.0", "1.2.0"))
+    old.up(second)
+    old.up(third)
+    assert old.ferry(third, "rollback").ok
+    assert old.answers() == ["1.1.0"] * 3
+    old.up(first, "--allow-downgrade")
+    assert old.answers() == ["1.0.0"] * 3
+    before = old.ids()
+    old.up(first)  # it runs: to say so again needs no permission
+    assert old.ids() == before
     for version in ("1.1.0", "1.0.0"):
-        assert old.ferry(releases.folder("1.2.0"), "rollback").ok
+        assert old.ferry(third, "rollback").ok
         assert old.answers() == [version] * 3
     assert old.containers() == EXPECTED
-    old.up(releases.folder("1.2.0"))  # and forward again
-    assert old.answers() == ["1.2.0"] * 3
 
 
-def test_the_settings_of_the_old_come_back(site: Site, releases: Releases) -> None:
+def test_the_settings_of_the_old_come_back(site: Site, releases: Releases, tmp_path: Path) -> None:
     site.clear()
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "other.txt").touch()
     first = ("--port", "engine=9003", "--env", "engine:ENGINE_MODE=first", "--env", "BOTH=1")
     site.up(releases.folder("1.0.0"), *first)
     words = (site.ask(9003, "/health") or {})["words"]
-    site.up(releases.folder("1.1.0"), "--env", "engine:ENGINE_MODE=second", "--mount", f"rules={site.home}")
+    site.up(releases.folder("1.1.0"), "--env", "engine:ENGINE_MODE=second", "--mount", f"rules={tmp_path}/rules")
     assert site.answers() == ["1.1.0"] * 3
     assert site.ask(9003) is None
     assert "ENGINE_MODE=second" in environment(site, "engine")
@@ -189,23 +191,7 @@ def _labels(site: Site, like: str, service: str) -> list[str]:
     return [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
 
 
-# What goes and what is told
-
-
-def test_uninstall_leaves_what_is_the_sites(old: Site, releases: Releases) -> None:
-    release = releases.folder("1.0.0")
-    (old.data / "logs" / "engine.log").write_text("of the site\n", encoding="utf-8")
-    kept = sorted(path for path in old.data.rglob("*") if path.is_file())
-    assert old.ferry(release, "uninstall").ok
-    assert old.containers() == {}
-    assert old.docker("image", "ls", "--quiet", "engine") == old.docker("image", "ls", "--quiet", "page") == ""
-    assert "duo" not in old.docker("network", "ls", "--format", "{{.Name}}").split()
-    assert sorted(path for path in old.data.rglob("*") if path.is_file()) == kept
-    assert not (old.state / "duo").exists()
-    status = old.ferry(release, "status")
-    assert (status.status, status.stdout) == (0, "nothing of duo runs here\n")
-    old.up(release)
-    assert old.answers() == ["1.0.0"] * 3
+# What is told
 
 
 def test_the_receipt_names_the_layers_by_their_chains(old: Site, releases: Releases) -> None:
@@ -295,3 +281,20 @@ def test_a_command_line_that_is_not_understood_changes_nothing(
     assert refused.status == 2
     assert refused.stderr.startswith("ferry.sh: ")
     assert old.ids() == before
+
+
+# Leaving
+
+
+def test_uninstall_leaves_what_is_the_sites(old: Site, releases: Releases) -> None:
+    release = releases.folder("1.0.0")
+    (old.data / "logs" / "engine.log").write_text("of the site\n", encoding="utf-8")
+    kept = sorted(path for path in old.data.rglob("*") if path.is_file())
+    assert old.ferry(release, "uninstall").ok
+    assert old.containers() == {}
+    assert old.docker("image", "ls", "--quiet", "engine") == old.docker("image", "ls", "--quiet", "page") == ""
+    assert "duo" not in old.docker("network", "ls", "--format", "{{.Name}}").split()
+    assert sorted(path for path in old.data.rglob("*") if path.is_file()) == kept
+    assert not (old.state / "duo").exists()
+    status = old.ferry(release, "status")
+    assert (status.status, status.stdout) == (0, "nothing of duo runs here\n")
