@@ -107,3 +107,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         pytest.skip(reason)
     with PrivateDaemon() as started:
         yield Site(daemon=started, folder=tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def old(site: Site, releases: Releases) -> Site:
+    """The server with the first release on it, and nothing else."""
+    site.settle(releases.folder("1.0.0"), "1.0.0")
+    return site
