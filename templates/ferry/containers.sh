@@ -54,8 +54,13 @@ field() {
   "$engine" container inspect --format "$2" "$1" 2>/dev/null </dev/null || :
 }
 
+# a label of ours in a Go template
+labelled() {
+  printf '{{index .Config.Labels "%s.%s"}}' "$label" "$1"
+}
+
 label_of() {
-  field "$1" "{{with .Config.Labels}}{{index . \"$label.$2\"}}{{end}}"
+  field "$1" "$(labelled "$2")"
 }
 
 exists() {
@@ -66,50 +71,66 @@ is_running() {
   [ "$(field "$1" '{{.State.Running}}')" = true ]
 }
 
-# names of all containers of this instance, one a line
+# all containers of this instance, one a line: NAME SERVICE GENERATION SEQUENCE VERSION. Two questions to the engine,
+# however many there are
 ours() {
   ours_ids=$("$engine" ps --all --quiet --no-trunc --filter "label=$label.instance=$instance" </dev/null)
-  for one_id in $ours_ids; do
-    ours_name=$(field "$one_id" '{{.Name}}')
-    printf '%s\n' "${ours_name#/}"
-  done
+  [ -n "$ours_ids" ] || return 0
+  # shellcheck disable=SC2086 # ids have no blanks
+  "$engine" container inspect --format "{{.Name}} $(labelled service) $(labelled generation) $(
+    labelled sequence) $(labelled version)" $ours_ids 2>/dev/null </dev/null | sed 's|^/||'
+}
+
+names_of_ours() {
+  ours | cut -d' ' -f1
 }
 
 # the services of this instance that are here, whatever release brought them
 services_here() {
-  for ours_one in $(ours); do
-    label_of "$ours_one" service
-  done | sort -u
+  ours | cut -d' ' -f2 | sort -u
 }
 
 # how a container is known to be well is written on it: the release that made it may be another
 facts_on() {
-  image_service=$(label_of "$1" service)
-  service_health=$(label_of "$1" health)
-  service_within=$(label_of "$1" within)
-  service_proof=$(label_of "$1" proof)
-  image_gpu=''
-  [ "$(device_of "$1")" = CPU ] || image_gpu=gpu
-}
-
-# what a container computes on
-device_of() {
-  case $(field "$1" '{{json .HostConfig.DeviceRequests}}{{json .HostConfig.Devices}}') in
-    *'"gpu"'* | *nvidia.com/gpu*) echo GPU ;;
-    *) echo CPU ;;
+  {
+    IFS= read -r image_service
+    IFS= read -r service_health
+    IFS= read -r service_within
+    IFS= read -r service_proof
+    IFS= read -r image_version
+    IFS= read -r image_variant
+    IFS= read -r started_at
+    IFS= read -r image_gpu
+  } <<EOT
+$(field "$1" "$(labelled service)
+$(labelled health)
+$(labelled within)
+$(labelled proof)
+$(labelled version)
+$(labelled variant)
+{{.State.StartedAt}}
+{{json .HostConfig.DeviceRequests}}{{json .HostConfig.Devices}}")
+EOT
+  case $image_gpu in
+    *'"gpu"'* | *nvidia.com/gpu*) image_gpu=gpu ;;
+    *) image_gpu='' ;;
   esac
 }
 
-# the generations of a service that ran before, newest first
+# of lines of `ours`: the generations of a service that ran before, newest first
 generations() {
-  ours | sed -n "s/^$prefix$1\.gen\([0-9][0-9]*\)\$/\1/p" | sort -rn
+  while read -r one_name _; do
+    case $one_name in
+      "$prefix$1".gen*) printf '%s\n' "${one_name##*.gen}" ;;
+    esac
+  done | sort -rn
 }
 
-# the newest generation that this server has seen of any service
-newest_generation() {
-  for ours_one in $(ours); do
-    label_of "$ours_one" generation
-  done | sort -n | tail -n 1
+# of lines of `ours`: the containers that serve, not those that ran before
+serving() {
+  while read -r one_name one_service one_rest; do
+    [ "$one_name" != "$prefix$one_service" ] || printf '%s %s %s\n' "$one_name" "$one_service" "$one_rest"
+  done
 }
 
 # hand the words with which a service is started to a function: FUNCTION CONTAINER PURPOSE; the facts of the service and

@@ -19,7 +19,10 @@ find_engine() {
     *[Pp]odman*) engine_kind=podman ;;
     *) engine_kind=docker ;;
   esac
-  if ! engine_said=$("$engine" info 2>&1 >/dev/null </dev/null); then
+  engine_facts=$("$engine" info --format "$(facts_wanted)" 2>/dev/null </dev/null) || engine_facts=''
+  # some versions exit with 0 though no engine answered
+  if [ -z "$(engine_root)" ]; then
+    engine_said=$("$engine" info 2>&1 >/dev/null </dev/null) || :
     engine_said=$(printf '%s\n' "$engine_said" | grep -v '^WARNING' | tail -n 1)
     refuse "$no_engine" "$engine_kind does not answer: $engine_said
   start it (systemctl start docker), or run this as root or as a member of the group docker" \
@@ -43,7 +46,7 @@ engine_store() {
   if [ "$engine_kind" = podman ]; then
     echo podman
   else
-    case $("$engine" info --format '{{json .DriverStatus}}' 2>/dev/null) in
+    case $engine_facts in
       *io.containerd.snapshotter*) echo containerd ;;
       *) echo classic ;;
     esac
@@ -52,10 +55,15 @@ engine_store() {
 
 # where it keeps images
 engine_root() {
+  printf '%s\n' "$engine_facts" | head -n 1
+}
+
+# asked once: its root, and how it stores
+facts_wanted() {
   if [ "$engine_kind" = podman ]; then
-    "$engine" info --format '{{.Store.GraphRoot}}'
+    printf '{{.Store.GraphRoot}}'
   else
-    "$engine" info --format '{{.DockerRootDir}}'
+    printf '{{.DockerRootDir}}\n{{json .DriverStatus}}'
   fi
 }
 

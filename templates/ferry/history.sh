@@ -6,31 +6,26 @@ health_of() {
     say 'stopped' '멈춤'
   elif [ -z "$service_health" ]; then
     say 'runs' '실행 중'
+  elif health_said=$(ask_health "$1"); then
+    say 'well' '정상'
   else
-    eval "set -- \"\$1\" $service_health"
-    health_name=$1
-    shift
-    if health_said=$("$engine" exec "$health_name" "$@" </dev/null 2>&1); then
-      say 'well' '정상'
-    else
-      say "not well: $health_said" "비정상: $health_said"
-    fi
+    say "not well: $health_said" "비정상: $health_said"
   fi
 }
 
 status_of_all() {
   any=''
-  for one_service in $(services_here); do
+  here=$(ours)
+  for one_service in $(printf '%s\n' "$here" | serving | cut -d' ' -f2 | sort); do
     container=$prefix$one_service
-    exists "$container" || continue
     any=yes
     facts_on "$container"
-    version=$(label_of "$container" version)
-    since=$(field "$container" '{{.State.StartedAt}}' | cut -c1-19)
-    back=$(generations "$one_service" | head -n 1)
+    what="$release_name $image_version ($image_variant, $([ -n "$image_gpu" ] && echo GPU || echo CPU)), $(health_of "$container")"
+    since=$(printf '%.19s' "$started_at")
+    back=$(printf '%s\n' "$here" | generations "$one_service" | head -n 1)
     [ -z "$back" ] || back=$(label_of "$container.gen$back" version)
-    say "$one_service: $release_name $version ($(label_of "$container" variant), $(device_of "$container")), $(health_of "$container"), since $since UTC; rollback: ${back:-nothing to go back to}" \
-      "$one_service: $release_name $version ($(label_of "$container" variant), $(device_of "$container")), $(health_of "$container"), 시작 $since UTC; 되돌리기: ${back:-없음}"
+    say "$one_service: $what, since $since UTC; rollback: ${back:-nothing to go back to}" \
+      "$one_service: $what, 시작 $since UTC; 되돌리기: ${back:-없음}"
   done
   [ -n "$any" ] || say "nothing of $instance runs here" "$instance 중 실행되는 것이 없습니다"
 }
@@ -66,16 +61,11 @@ rollback() {
   find_instance
   take_lock
   recover
-  newest=0
-  here=$(services_here)
-  for one_service in $here; do
-    number=$(label_of "$prefix$one_service" generation)
-    [ "${number:-0}" -le "$newest" ] || newest=$number
-  done
+  here=$(ours)
+  newest=$(printf '%s\n' "$here" | serving | cut -d' ' -f3 | sort -n | tail -n 1)
   to_return='' brand_new=''
-  for one_service in $here; do
-    [ "$(label_of "$prefix$one_service" generation)" = "$newest" ] || continue
-    if [ -n "$(generations "$one_service")" ]; then
+  for one_service in $(printf '%s\n' "$here" | serving | awk -v newest="$newest" '$3 == newest { print $2 }' | sort); do
+    if [ -n "$(printf '%s\n' "$here" | generations "$one_service")" ]; then
       to_return="$to_return $one_service"
     else
       brand_new="$brand_new $one_service"
@@ -105,9 +95,9 @@ return_all() (
 return_one() {
   returned=$1
   container=$prefix$returned
-  number=$(generations "$returned" | head -n 1)
+  number=$(printf '%s\n' "$here" | generations "$returned" | head -n 1)
   facts_on "$container.gen$number"
-  release_version=$(label_of "$container.gen$number" version)
+  release_version=$image_version
   printf 'rollback %s %s\n' "$returned" "$number" >>"$state/pending"
   "$engine" stop --time 15 "$container" >/dev/null </dev/null
   "$engine" rename "$container" "$container.dropped" </dev/null
@@ -143,7 +133,7 @@ uninstall() {
   find_engine
   find_instance
   take_lock
-  for one in $(ours); do
+  for one in $(names_of_ours); do
     remove "$one"
   done
   "$engine" network rm "$network" >/dev/null 2>&1 </dev/null || :

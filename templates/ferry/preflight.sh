@@ -85,8 +85,8 @@ check_inside() {
     0) ;;
     1)
       while IFS='	' read -r point problem; do
-        [ -z "$problem" ] || lacks "$image_service:$point $problem; chown $service_user:$service_user its folder on the server" \
-          "$image_service:$point: $problem. 서버의 폴더를 chown $service_user:$service_user 하십시오"
+        [ -z "$problem" ] || lacks "$image_service:$point $problem; $(cure_of "$problem")" \
+          "$image_service:$point: $problem. $(cure_of "$problem")"
       done <<EOT
 $inside_said
 EOT
@@ -98,6 +98,15 @@ $(printf '%s\n' "$inside_said" | diagnosis | indent)" \
         "$engine_kind 이(가) $image_name 을(를) 시작하지 못합니다:
 $(printf '%s\n' "$inside_said" | tail -n 4 | indent)
 $(printf '%s\n' "$inside_said" | diagnosis | indent)" ;;
+  esac
+}
+
+# what on the server lets the service's user in
+cure_of() {
+  case $1 in
+    *written*) say "chown -R $service_user:$service_user its folder on the server" \
+      "서버의 폴더를 chown -R $service_user:$service_user 하십시오" ;;
+    *) say "chmod -R a+rX its folder on the server" "서버의 폴더를 chmod -R a+rX 하십시오" ;;
   esac
 }
 

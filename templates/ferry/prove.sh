@@ -5,26 +5,24 @@ diagnosis() {
   explain 2>/dev/null || :
 }
 
-# wait until a container is well, for the service's own time; what is wrong goes to $problem
+# wait until a container is well, for the service's own time: NAME and how often it was restarted before; what is wrong
+# goes to $problem
 wait_healthy() {
   problem='' waited=0
   while :; do
-    if ! is_running "$1" || [ "$(field "$1" '{{.RestartCount}}')" != 0 ]; then
-      problem=$(say "it ended (exit status $(field "$1" '{{.State.ExitCode}}'))" \
-        "종료됨 (종료 코드 $(field "$1" '{{.State.ExitCode}}'))")
+    ended=$(field "$1" '{{if .State.Running}}{{.RestartCount}}{{else}}ended {{.State.ExitCode}}{{end}}')
+    if [ "$ended" != "$2" ]; then
+      ended=$(field "$1" '{{.State.ExitCode}}')
+      problem=$(say "it ended (exit status ${ended:-unknown})" "종료됨 (종료 코드 ${ended:-알 수 없음})")
       return 1
     fi
     if [ -z "$service_health" ]; then
       [ "$waited" -lt 2 ] || return 0
     else
-      eval "set -- \"\$1\" $service_health"
-      wait_name=$1
-      shift
-      if problem=$("$engine" exec "$wait_name" "$@" </dev/null 2>&1); then
+      if problem=$(ask_health "$1"); then
         problem=''
         return 0
       fi
-      set -- "$wait_name"
     fi
     if [ "$waited" -ge "$service_within" ] && [ -n "$service_health" ]; then
       problem=$(say "not well after $service_within s: $problem" "$service_within 초 뒤에도 정상이 아님: $problem")
@@ -37,11 +35,15 @@ wait_healthy() {
   done
 }
 
+# the service's own check of its health, in its container
+ask_health() {
+  eval "set -- \"\$1\" $service_health"
+  "$engine" exec "$@" </dev/null 2>&1
+}
+
 # everything that a container must show; what is wrong goes to $problem
 prove() {
-  if ! wait_healthy "$1"; then
-    return 1
-  fi
+  wait_healthy "$1" 0 || return 1
   if [ -n "$image_gpu" ]; then
     if ! problem=$("$engine" exec "$1" /opt/venv/bin/python -B -c "$gpu_program" </dev/null 2>&1); then
       problem=$(say "the GPU that was promised does not compute: $problem" "약속된 GPU 에서 계산이 되지 않음: $problem")

@@ -8,15 +8,11 @@ $last" \
 $last"
 }
 
-# an older release than what runs, or ran last
+# an older release than what runs, or ran last. Whoever went back, or was allowed to, is there now: what ran in between
+# does not count any more
 check_sequence() {
-  highest=0
-  for one in $(ours); do
-    seen=$(label_of "$one" sequence)
-    [ "${seen:-0}" -le "$highest" ] || highest=$seen
-  done
-  seen=$(cat "$state/sequence" 2>/dev/null || echo 0)
-  [ "$seen" -le "$highest" ] || highest=$seen
+  highest=$(ours | serving | cut -d' ' -f4 | sort -n | tail -n 1)
+  : "${highest:=$(cat "$state/sequence" 2>/dev/null || echo 0)}"
   [ "$highest" -le "$release_sequence" ] || [ -n "$allow_downgrade" ] || refuse "$not_ready" \
     "$release is older (sequence $release_sequence) than what this server had (sequence $highest); sh ferry.sh rollback goes back to what ran before, --allow-downgrade takes this one all the same" \
     "$release (순번 $release_sequence) 은(는) 이 서버에 있던 것(순번 $highest)보다 오래되었습니다. 이전 것으로 돌아가려면 sh ferry.sh rollback, 그래도 쓰려면 --allow-downgrade"
@@ -42,7 +38,7 @@ choose_to_start() {
     settings=$(with_settings digest_of none final)
     if [ "$(label_of "$container" settings)" = "$settings" ]; then
       is_running "$container" || "$engine" start "$container" >/dev/null 2>&1 </dev/null || :
-      if is_running "$container" && wait_healthy "$container"; then
+      if is_running "$container" && wait_healthy "$container" "$(field "$container" '{{.RestartCount}}')"; then
         say "$image_service: runs already with these settings, and is well" "$image_service: 같은 설정으로 이미 정상 실행 중"
         continue
       fi
@@ -164,7 +160,7 @@ recover() {
     warn 'an earlier switch was cut off: putting back what ran before' '이전 전환이 중단되었습니다: 이전 것을 되돌립니다'
     undo
   fi
-  for one in $(ours); do
+  for one in $(names_of_ours); do
     case $one in
       *.next | *.new) remove "$one" ;;
     esac
@@ -219,7 +215,7 @@ EOT
 
 # a number that this server never had: copies of folders are named by it, too
 next_generation() {
-  generation=$(newest_generation)
+  generation=$(ours | cut -d' ' -f3 | sort -n | tail -n 1)
   seen=$(cat "$state/generation" 2>/dev/null || echo 0)
   [ "$seen" -le "${generation:-0}" ] || generation=$seen
   generation=$((${generation:-0} + 1))
@@ -252,8 +248,9 @@ make_network() {
 
 # three generations back are enough; images keep their names
 prune() {
+  ran=$(ours)
   for one_service in $services; do
-    for number in $(generations "$one_service" | sed 1,3d); do
+    for number in $(printf '%s\n' "$ran" | generations "$one_service" | sed 1,3d); do
       remove "$prefix$one_service.gen$number"
     done
   done
@@ -272,8 +269,8 @@ run() {
 up() {
   options "$run_options $trust_options" "$@"
   find_engine
-  say "$release${release_revision:+ ($release_revision)} on $(engine_text)" \
-    "$release${release_revision:+ ($release_revision)}, $(engine_text)"
+  where=$(engine_text)
+  say "$release${release_revision:+ ($release_revision)} on $where" "$release${release_revision:+ ($release_revision)}, $where"
   choose_images
   verify_all "$chosen"
   load_chosen

@@ -12,6 +12,7 @@ import pytest
 from support.daemon import PrivateDaemon, unavailable
 from support.index_server import IndexServer
 from support.project import Project, make_project
+from support.site import Releases, Site, make_releases
 from support.wheel_factory import stand_in_indexes
 
 from torchferry import base
@@ -55,7 +56,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     return layout
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def give_base(debian: Layout) -> Callable[[Project], None]:
     """Put the shared base where a project would have made its own."""
 
@@ -78,3 +79,38 @@ def daemon() -> Iterator[PrivateDaemon]:
         pytest.skip(reason)
     with PrivateDaemon() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def releases(
+    wheels: Path, give_base: Callable[[Project], None], tmp_path_factory: pytest.TempPathFactory
+) -> Releases:
+    """The releases of the stand-in project, packaged once for all workers of a session."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "releases"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = shared / "done"
+        if not done.exists():
+            with IndexServer(wheels) as server:
+                make_releases(shared / "project", server, give_base)
+            done.touch()
+    return Releases(root=shared / "project" / "dist")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for all tests of a module, one after another: images that one of them loaded stay."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    with PrivateDaemon() as started:
+        yield Site(daemon=started, folder=tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def old(site: Site, releases: Releases) -> Site:
+    """The server with the first release on it, and nothing else."""
+    site.settle(releases.folder("1.0.0"), "1.0.0")
+    return site

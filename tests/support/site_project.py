@@ -22,9 +22,9 @@ services:
     requirements: engine/requirements.in
     command: [python, -m, engine]
     port: 8003
-    health: {path: /health, expect: {status: ok}, within: 20s}
+    health: {path: /health, expect: {status: ok}, within: 10s}
     env: {ENGINE_MODE: auto}
-    mounts: {/app/models: models:ro, /app/logs: logs}
+    mounts: {/app/models: models:ro, /app/rules: rules:ro, /app/logs: logs}
     prove: {path: /twice, body: '{"number": 21}', expect: {answer: 42}}
     before_update: {copy: [/app/logs], command: [python, -m, engine.migrate]}
     variants:
