@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from support.daemon import PrivateDaemon, unavailable
 from support.far_side import answer, docker
 
+from torchferry import sbom
 from torchferry.archive import verify_archive
 
 pytestmark = pytest.mark.real
@@ -21,6 +24,12 @@ pytestmark = pytest.mark.real
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "dist/stt-1.0.0/stt-engine-1.0.0-cu121.tar.gz"
 IMAGE = "stt-engine:1.0.0-cu121"
+
+INSTALLED = """
+import importlib.metadata, json, re
+found = importlib.metadata.distributions()
+print(json.dumps([[re.sub(r"[-_.]+", "-", one.name).lower(), one.version] for one in found]))
+"""
 
 RUN_TESTS = """
 import sys
@@ -48,6 +57,18 @@ def test_the_archive_holds_the_image_that_the_manifest_promises(far_side: Privat
     assert (found.size, found.sha256) == (row["archive"]["size"], row["archive"]["sha256"])
     layers = [f"sha256:{layer['diff_id']}" for layer in row["layers"]]
     assert json.loads(docker(far_side, "image", "inspect", IMAGE))[0]["RootFS"]["Layers"] == layers
+
+
+def test_the_sbom_lists_what_pip_and_dpkg_find_in_the_image(far_side: PrivateDaemon) -> None:
+    text = (ARCHIVE.parent / "sbom/stt-engine-cu121.cdx.json").read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    rows = sbom.rows(text, file="stt-engine-cu121.cdx.json")
+    wheels = docker(far_side, "run", "--rm", "--network", "none", IMAGE, "python", "-c", INSTALLED)
+    assert sorted([row.name, row.version] for row in rows if row.kind == "wheel") == sorted(json.loads(wheels))
+    query = ("dpkg-query", "--show", "--showformat", "${Package} ${Version}\\n")
+    packages = docker(far_side, "run", "--rm", "--network", "none", IMAGE, *query)
+    assert sorted(f"{row.name} {row.version}" for row in rows if row.kind == "package") == sorted(packages.splitlines())
+    assert [row.name for row in rows if row.kind == "wheel" and not row.license] == []
 
 
 def test_health_tells_the_truth_about_torch_and_the_missing_gpu(far_side: PrivateDaemon) -> None:
