@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -112,6 +113,10 @@ def _folder(row: Row) -> str:
 def _refuse(chosen: Sequence[Chosen]) -> None:
     lines = [
         f"model {one.model.name} ({one.model.source}): {problem}" for one in chosen for problem in one.found.problems
+    ]
+    lines += [
+        f"models {one.model.name} and {other.model.name}: both would lie in {one.folder.name}: rename one"
+        for one, other in pairwise(chosen) if one.folder == other.folder  # a-b 1 and a b-1
     ]
     if lines:
         more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []

@@ -57,7 +57,13 @@ DOCKER_28 = ProgramSet(release="sid", packages=("docker.io", "docker-cli", "cont
 PODMAN_PARTS = ("podman", "runc", "conmon", "netavark", "aardvark-dns", "catatonit", "iptables", "nftables")
 PODMAN_4 = ProgramSet(release="bookworm", packages=PODMAN_PARTS)
 PODMAN_5 = ProgramSet(release="trixie", packages=PODMAN_PARTS)
-ALL = (DOCKER_20, DOCKER_26, DOCKER_28, PODMAN_4, PODMAN_5)
+COMPOSE_2 = ProgramSet(release="trixie", packages=("docker-compose",))
+ALL = (DOCKER_20, DOCKER_26, DOCKER_28, PODMAN_4, PODMAN_5, COMPOSE_2)
+
+
+def compose() -> Path:
+    """The program of `docker compose`, which needs no docker beside it. Raises ProgramsAbsent."""
+    return unpacked(COMPOSE_2) / "usr/libexec/docker/cli-plugins/docker-compose"
 
 
 def cache() -> Path:

@@ -305,6 +305,13 @@ def test_what_a_clone_leaves_beside_a_model_stays_out_and_is_told(
     ]
 
 
+@pytest.mark.usefixtures("source")
+def test_two_models_of_one_folder_are_refused(layout: Layout) -> None:
+    other = replace(WHISPER, name="a", version="b-1"), replace(WHISPER, name="a-b", version="1", at="/app/other")
+    with pytest.raises(ModelError, match="models a and a-b: both would lie in a-b-1"):
+        place(layout, *other)
+
+
 # What is missing
 
 
