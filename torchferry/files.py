@@ -93,28 +93,18 @@ def link_or_copy(source: Path, target: Path) -> None:
         temporary.unlink()
 
 
-def share(source: Path, target: Path) -> bool:
-    """Make ``target`` a file of the same bytes that takes no room: a reflink where the disk can make one, else a link.
+def reflink(source: Path, target: Path) -> bool:
+    """Make ``target`` a file of the same bytes that takes no room until one of the two changes.
 
-    False where it can make neither; ``target`` is then as it was.
+    False where the disk cannot do that; ``target`` is then as it was. A hard link would be no way out: who writes into
+    the one file changes the other.
     """
     try:
         with source.open("rb") as have, whole_file(target) as sink:
             fcntl.ioctl(sink.fileno(), FICLONE, have.fileno())
     except OSError:
-        pass
-    else:
-        target.chmod(source.stat().st_mode & 0o777)
-        return True
-    temporary = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    try:
-        os.link(source, temporary)
-    except OSError:
         return False
-    try:
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)  # rename(2) of two links to one inode does nothing
+    target.chmod(source.stat().st_mode & 0o777)
     return True
 
 

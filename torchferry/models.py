@@ -124,11 +124,9 @@ def _refuse(chosen: Sequence[Chosen]) -> None:
 
 
 def _require_space(chosen: Sequence[Chosen], top: Path, memory: Memory) -> None:
-    """Raise DiskFull where files have to be copied from another disk, and this one cannot take them."""
-    here = next(above for above in (top, *top.parents) if above.exists()).stat().st_dev
+    """Raise DiskFull where this disk cannot take the files that are not there yet."""
     needed = sum(
-        file.size for one in chosen for file in one.found.files
-        if file.source.stat().st_dev != here and not _lies_there(file, one.target(file), memory)
+        file.size for one in chosen for file in one.found.files if not _lies_there(file, one.target(file), memory)
     )
     if needed:
         files.require_space(top, needed, what="models")
@@ -164,7 +162,7 @@ def _bring(file: ModelFile, target: Path, memory: Memory, passed: Callable[[int]
     """Put a file in its place, whole or not at all; its SHA-256, which is then remembered of both."""
     before, known = file.source.stat(), memory.recall(file.source)
     try:
-        if files.share(file.source, target):
+        if files.reflink(file.source, target):
             digest = known or files.sha256(file.source, passed=passed)
         else:
             digest = files.copy(file.source, target, passed=passed)

@@ -1,6 +1,6 @@
 # --- what the command line may say ---
 
-variant='' data=/data folders='' ports='' envs='' gpus='' instance='' signers=''
+variant='' data=${FERRY_DATA:-/data} folders='' ports='' envs='' gpus='' instance='' signers=''
 require_signature='' skip_signature='' allow_downgrade='' stop_first=''
 newline='
 '

@@ -355,11 +355,16 @@ def test_a_copy_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"b": b"as it was"}
 
 
-def test_sharing_replaces_and_is_told_where_it_cannot_be(tmp_path: Path, elsewhere: Path) -> None:
-    write(tmp_path, {"a": WEIGHTS, "out/b": b"old"})
-    (elsewhere / "c").write_bytes(b"other disk")
-    assert not files.share(elsewhere / "c", tmp_path / "out/b")
-    assert (tmp_path / "out/b").read_bytes() == b"old"
-    for _ in range(2):  # the second time, both are one file already
-        assert files.share(tmp_path / "a", tmp_path / "out/b")
-        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"b": WEIGHTS}
+def test_who_writes_into_the_source_changes_no_release(layout: Layout, source: Path) -> None:
+    place(layout)
+    with (source / "model.bin").open("r+b") as known:
+        known.write(b"another")
+    assert lying(layout)["whisper-1.0/model.bin"] == WEIGHTS
+    assert not (layout.models(nouns.RELEASE) / "whisper-1.0/model.bin").samefile(source / "model.bin")
+
+
+def test_a_disk_without_reflinks_says_so_and_leaves_all_as_it_was(tmp_path: Path, elsewhere: Path) -> None:
+    write(tmp_path, {"out/b": b"old"})
+    (elsewhere / "c").write_bytes(b"other disk")  # no disk shares blocks with another
+    assert not files.reflink(elsewhere / "c", tmp_path / "out/b")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"b": b"old"}

@@ -1,0 +1,89 @@
+"""The whole way of a release: packaged here, shipped over ssh to a server without a way out, up, updated, taken back."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import PrivateDaemon
+from support.site import Releases, Site
+from support.sshd import Sshd, unavailable
+
+from torchferry.manifest import chain_ids
+from torchferry.proc import Finished
+
+reason = unavailable()
+pytestmark = [pytest.mark.docker, pytest.mark.skipif(reason is not None, reason=str(reason))]
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def server(daemon: PrivateDaemon, tmp_path: Path) -> Site:
+    return Site(daemon=daemon, folder=tmp_path / "the server")
+
+
+@pytest.fixture
+def far(server: Site, tmp_path: Path) -> Iterator[Sshd]:
+    """An sshd in the daemon's network, whose log-ins find that daemon and the server's folders."""
+    said = {**server.daemon.env, "FERRY_STATE": str(server.state), "FERRY_DATA": str(server.data)}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in said.items()]
+    with Sshd(tmp_path / "far", inside=server.daemon.inside(), lines=lines) as started:
+        yield started
+
+
+def ship(far: Sshd, server: Site, *words: str) -> Finished:
+    """The task, as a person runs it who reaches the server and nothing else."""
+    invoke = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "ship", "far", *words]
+    done = subprocess.run(
+        [*server.daemon.inside(), *invoke, "--ssh-config", str(far.config)], stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, cwd=ROOT,
+    )
+    return Finished(argv=words, status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def over_there(far: Sshd, *words: str) -> str:
+    done = far.ssh(*words)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_a_release_is_shipped_comes_up_is_updated_and_taken_back(
+    releases: Releases, server: Site, far: Sshd
+) -> None:
+    # The server has no way out: nothing but its own network is reachable from there.
+    assert b"default" not in subprocess.run(server.daemon.inside("ip", "route"), capture_output=True, check=True).stdout
+
+    first = ship(far, server, "--from", str(releases.folder("1.0.0")), "--auto", "--up")
+    assert first.ok, f"{first.stdout}\n{first.stderr}"
+    assert server.answers() == ["1.0.0"] * 3
+    arrived = {path.name for path in (far.home / "duo-1.0.0").iterdir()}
+    assert {"ferry.sh", "index.html", "SHA256SUMS", "engine-1.0.0-cpu.tar.gz", "page-1.0.0-any.tar.gz"} <= arrived
+    assert "engine-1.0.0-cu121.tar.gz" not in arrived  # this server has no GPU: the doctor there picked cpu
+    assert (server.data / "models/words-1/words.txt").read_text(encoding="utf-8") == "words of model 1\n"
+
+    second = ship(far, server, "--from", str(releases.folder("1.1.0")), "--auto", "--up")
+    assert second.ok, f"{second.stdout}\n{second.stderr}"
+    assert server.answers() == ["1.1.0"] * 3
+    engine = server.ask(8003, "/health") or {}
+    assert (engine["words"], engine["migrated"]) == ("words of model 2", True)
+
+    receipt = over_there(far, "sh", "duo-1.1.0/ferry.sh", "receipt").splitlines()
+    manifest = json.loads((releases.folder("1.1.0") / "manifest.json").read_text(encoding="utf-8"))
+    assert f"sequence {manifest['sequence']}" in receipt
+    assert {"model words-1", "model words-2"} <= set(receipt)
+    for row in manifest["images"]:
+        if row["variant"] != "cu121":
+            diff_ids = [layer["diff_id"] for layer in row["layers"]]
+            held = [f"layer {chain} {diff_id}" for chain, diff_id in zip(chain_ids(diff_ids), diff_ids, strict=True)]
+            [start] = [number for number, line in enumerate(receipt) if line.startswith(f"image {row['image']} ")]
+            assert receipt[start + 1: start + 1 + len(held)] == held
+
+    assert "back to 1.0.0" in over_there(far, "sh", "duo-1.1.0/ferry.sh", "rollback")
+    assert server.answers() == ["1.0.0"] * 3
+    assert (server.ask(8003, "/health") or {})["words"] == "words of model 1"
