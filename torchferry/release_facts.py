@@ -108,7 +108,7 @@ def parse(document: Mapping[str, Any]) -> ReleaseFacts:
     """The facts of a parsed manifest.json; IntegrityError where a part that every manifest has is missing."""
     try:
         images = tuple(_image(row) for row in document["images"])
-        revisions = [row.get("revision") for row in document["images"]]
+        revisions = [document.get("revision"), *(row.get("revision") for row in document["images"])]
         services = tuple(_service(row) for row in document.get("services") or ())
         sequence = document.get("sequence")
         return ReleaseFacts(
@@ -126,9 +126,10 @@ def parse(document: Mapping[str, Any]) -> ReleaseFacts:
 
 def _image(row: Mapping[str, Any]) -> ImageFacts:
     archive, needs, smoke = row["archive"], row.get("needs") or {}, row.get("smoke") or ()
+    files = [*(archive.get("parts") or [archive]), *([archive["head"]] if archive.get("head") else [])]
     return ImageFacts(
         service=str(row["service"]), variant=str(row["variant"]), image=str(row["image"]),
-        platform=str(row["platform"]), files=tuple(_file(one) for one in archive.get("parts") or [archive]),
+        platform=str(row["platform"]), files=tuple(map(_file, files)),
         size=int(row["size"]), torch=needs.get("torch"), cuda=needs.get("cuda"),
         passed=sum(one["status"] == PASSED for one in smoke),
         untested=tuple(str(one["check"]) for one in smoke if one["status"] == NOT_TESTED),
