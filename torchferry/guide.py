@@ -156,6 +156,13 @@ def _after(facts: ReleaseFacts) -> Chapter:
         ),
         Step(
             what=Said(
+                en="What an error message means, and what to do: paste it, then Ctrl-D.",
+                ko="오류 메시지의 뜻과 할 일을 알려 줍니다. 메시지를 붙여 넣고 Ctrl-D를 누르십시오.",
+            ),
+            run=(command("sh ferry.sh doctor --error -"),),
+        ),
+        Step(
+            what=Said(
                 en="A small file that says what this server holds. Carry it back: the next release can then leave out "
                    "what is already here.",
                 ko="이 서버에 무엇이 있는지 적은 작은 파일입니다. 가져가면 다음 릴리스에서 이미 있는 것을 "
