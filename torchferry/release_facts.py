@@ -95,13 +95,17 @@ class ReleaseFacts:
     def unpacked(self) -> Mapping[str, int]:
         """Bytes that the images take up in the engine's storage, by the variant that is chosen.
 
-        A service without variants has one image, which every choice needs too.
+        A service without variants has one image, which every choice needs too; of platforms the largest counts.
         """
-        found: dict[str, int] = {}
+        sums: dict[tuple[str, str], int] = {}
         for image in self.images:
-            found[image.variant] = found.get(image.variant, 0) + image.size
-        always = found.pop(NO_VARIANT, 0)
-        return {variant: size + always for variant, size in found.items()} or {NO_VARIANT: always}
+            key = (image.variant, image.platform)
+            sums[key] = sums.get(key, 0) + image.size
+        most: dict[str, int] = {}
+        for (variant, _), size in sums.items():
+            most[variant] = max(most.get(variant, 0), size)
+        always = most.pop(NO_VARIANT, 0)
+        return {variant: size + always for variant, size in most.items()} or {NO_VARIANT: always}
 
 
 def parse(document: Mapping[str, Any]) -> ReleaseFacts:
