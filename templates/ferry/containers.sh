@@ -99,8 +99,8 @@ facts_on() {
     IFS= read -r service_proof
     IFS= read -r image_version
     IFS= read -r image_variant
-    IFS= read -r started_at
     IFS= read -r image_gpu
+    IFS= read -r started_at # last: it is never empty, and $(...) drops empty lines at its end
   } <<EOT
 $(field "$1" "$(labelled service)
 $(labelled health)
@@ -108,13 +108,9 @@ $(labelled within)
 $(labelled proof)
 $(labelled version)
 $(labelled variant)
-{{.State.StartedAt}}
-{{json .HostConfig.DeviceRequests}}{{json .HostConfig.Devices}}")
+$(labelled gpu)
+{{.State.StartedAt}}")
 EOT
-  case $image_gpu in
-    *'"gpu"'* | *nvidia.com/gpu*) image_gpu=gpu ;;
-    *) image_gpu='' ;;
-  esac
 }
 
 # of lines of `ours`: the generations of a service that ran before, newest first
@@ -195,7 +191,7 @@ create() {
     --label "$label.sequence=$release_sequence" --label "$label.service=$image_service" \
     --label "$label.variant=$image_variant" --label "$label.generation=$generation" \
     --label "$label.settings=$settings" --label "$label.models=$(printf '%s' "$service_models" | cut -d' ' -f1 | tr '\n' ' ')" \
-    --label "$label.health=$service_health" --label "$label.within=$service_within" \
+    --label "$label.health=$service_health" --label "$label.within=$service_within" --label "$label.gpu=$image_gpu" \
     --label "$label.proof=$service_proof" "$@" "$image_name" </dev/null >/dev/null
 }
 

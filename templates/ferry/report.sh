@@ -17,7 +17,7 @@ shown_container() {
 state {{.State.Status}} exit {{.State.ExitCode}} oom {{.State.OOMKilled}} restarts {{.RestartCount}} started {{.State.StartedAt}}
 restart {{.HostConfig.RestartPolicy.Name}} ports {{json .HostConfig.PortBindings}}
 binds {{json .HostConfig.Binds}}
-devices {{json .HostConfig.DeviceRequests}}
+devices {{json .HostConfig.Devices}}
 labels {{json .Config.Labels}}' "$1" 2>&1 </dev/null || :
   field "$1" '{{range .Config.Env}}{{println .}}{{end}}' | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/env \1/p'
 }

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.daemon import PrivateDaemon
+from support.engines import Engine
 from support.index_server import IndexServer
 from support.project import Project
 from support.site_project import make_site_project
@@ -82,7 +83,7 @@ def flip(path: Path, offset: int) -> None:
 class Site:
     """One server with its own folders; ``shell`` runs ferry.sh, ``path`` is looked through before PATH."""
 
-    daemon: PrivateDaemon
+    daemon: PrivateDaemon | Engine
     folder: Path
     shell: tuple[str, ...] = ("sh",)
     env: dict[str, str] = field(default_factory=dict)
