@@ -21,6 +21,7 @@ from support.sshd import Sshd, unavailable
 from torchferry import cargo, proc, ship
 from torchferry.cargo import Wish
 from torchferry.delivery import Arrival, Order
+from torchferry.errors import ShipError
 from torchferry.patience import Patience
 
 reason = unavailable()
@@ -248,6 +249,7 @@ def test_a_beginning_that_is_none_is_sent_anew(release: ReleaseFolder, far: Sshd
     arrival = shipped(release, far)
     assert arrival.result == "arrived"
     assert tree(far.home / "tiny-1.0.0") == tree(release.folder)
+    assert arrival.bytes == sum(map(len, tree(release.folder).values()))  # nothing was sent in vain before
 
 
 def test_two_ships_to_one_folder_at_once_both_arrive(tmp_path: Path, far: Sshd) -> None:
@@ -283,7 +285,7 @@ def test_a_host_that_fails_stops_no_other(small: ReleaseFolder, far: Sshd, tmp_p
     far.host("closed", Port="1")
     stick = tmp_path / "my stick"
     done = inv(f"refused,far,changed,unknown,closed,{stick}", "--from", small.folder, far=far)
-    assert done.status == 12
+    assert done.status == ShipError.exit_code
     assert tree(far.home / "tiny-1.0.0") == tree(stick / "tiny-1.0.0") == tree(small.folder)
     rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()[1:]}
     assert "arrived" in rows["far"] and "arrived" in rows[str(stick)]
