@@ -72,10 +72,10 @@ class Ssh:
     def _lost(self, said: str) -> Exception:
         for sign, cure in HOPELESS.items():
             if sign in said:
-                return ShipError(f"{self.host}: {last_line(said)}", cure=cure)
+                return ShipError(last_line(said), cure=cure)
         if not self._answered and any(sign in said for sign in UNREACHABLE):
             return ShipError(
-                f"{self.host}: {last_line(said)}",
+                last_line(said),
                 cure=f"is it on, and its sshd reachable from here? try: ssh {self.host}",
             )
         return Transient(last_line(said))

@@ -233,6 +233,7 @@ def test_ctrl_c_ends_it_and_leaves_no_ssh_behind(tmp_path: Path, far: Sshd) -> N
     _, said = process.communicate()
     assert process.returncode == 130, said
     assert "Traceback" not in said
+    assert not list(far.home.rglob("SHA256SUMS"))  # it did not go on to the end first
     deadline = time.monotonic() + 20
     while far.sessions():
         assert time.monotonic() < deadline

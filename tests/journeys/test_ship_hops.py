@@ -14,8 +14,9 @@ from support import small_system
 from support.release import ReleaseFolder, make_release, tree
 from support.sshd import Sshd, unavailable
 
-from torchferry import proc, signing
+from torchferry import cargo, destinations, proc, signing
 from torchferry.errors import ShipError
+from torchferry.openssh import Server
 
 reason = unavailable()
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
@@ -185,6 +186,22 @@ def test_busybox_is_enough_over_there(release: ReleaseFolder, tmp_path: Path) ->
         again = inv("ship", "far:srv", "--from", release.folder, config=far.config)
         assert again.ok
         assert tree(root / "srv" / "tiny-1.0.0") == tree(release.folder)
+
+
+@pytest.mark.skipif(small_system.unavailable() is not None, reason=str(small_system.unavailable()))
+def test_where_processes_cannot_be_looked_into_none_is_ended(release: ReleaseFolder, tmp_path: Path) -> None:
+    root = tmp_path / "small"
+    with Sshd(tmp_path / "far side", shell=small_system.busybox_root(root)) as far, subprocess.Popen(
+        ["sleep", "100"]
+    ) as innocent:
+        (root / "srv").mkdir()
+        (root / "srv" / f".ferry.sh.partial.{os.uname().nodename}.{innocent.pid}").write_bytes(b"#!")
+        items = cargo.read(release.folder, known=lambda *_: False).items
+        place = Server(host="far", folder="srv")
+        with destinations.door(place, config=far.config, stopped=lambda: False) as carrier:
+            assert carrier.survey(items).busy == {"ferry.sh": 2}
+        assert innocent.poll() is None
+        innocent.terminate()
 
 
 @pytest.mark.skipif(small_system.unavailable() is not None, reason=str(small_system.unavailable()))
