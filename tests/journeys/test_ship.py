@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -208,13 +209,17 @@ def test_a_ship_that_is_killed_is_gone_on_from_by_the_next(tmp_path: Path, far: 
     release = make_release(tmp_path / "from", size=3_000_000)
     slow = leaky(far, tmp_path / "turns", [], rate=2e6)
     argv = command(slow, "--from", release.folder, "--ssh-config", far.config)
-    for _ in range(5):
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before = len(tree(far.home))
-        while process.poll() is None and len(tree(far.home)) <= before:
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="ferry-", dir="/tmp") as temporary:  # for what the killed leave behind
+        for _ in range(5):
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env={**os.environ, "TMPDIR": temporary},
+            )
+            before = len(tree(far.home))
+            while process.poll() is None and len(tree(far.home)) <= before:
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
     assert shipped(release, far).result == "arrived"
     assert tree(far.home / "tiny-1.0.0") == tree(release.folder)
 
