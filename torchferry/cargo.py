@@ -15,6 +15,8 @@ from torchferry.layout import MANIFEST, SIGNATURE, SUMS
 from torchferry.wording import in_words
 
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+PARTIAL = re.compile(r"\..*\.partial(\..*)?")
+"""Names of what is only on its way: a file of that name could not be told from one."""
 DAMAGED = "bring the release folder here again, or pack it anew with inv bundle"
 
 
@@ -150,7 +152,7 @@ def _stays_inside(folder: Path, name: str) -> bool:
     """Whether a listed name is a plain path below the folder, also when links are followed."""
     parts = name.split("/")
     plain = name.isprintable() and "\\" not in name and not {"", ".", ".."} & set(parts)
-    reserved = name in (SUMS, SIGNATURE) or parts[-1].startswith(".")
+    reserved = name in (SUMS, SIGNATURE) or PARTIAL.fullmatch(parts[-1])
     inside = plain and (folder / name).resolve().is_relative_to(folder.resolve())
     return inside and not reserved
 

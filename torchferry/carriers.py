@@ -66,7 +66,7 @@ class Busy(Transient):
     """Another ship is bringing this file; worth waiting for while ``at``, the bytes that came so far, grows."""
 
     def __init__(self, at: int = 0) -> None:
-        super().__init__("another ship is bringing this file")
+        super().__init__("another ship brings it")
         self.at = at
 
 

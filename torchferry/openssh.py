@@ -83,16 +83,16 @@ class OpenSsh:
                 raise self._refusal(answer[1], answer[2], done.stderr)
         if not answers:
             raise ShipError(
-                f"{self._server}: the host lets us in but runs no commands: {last_line(done.stderr or done.stdout)}",
+                f"the host lets us in but runs no commands: {last_line(done.stderr or done.stdout)}",
                 cure=f"the account needs a POSIX shell; try: ssh {self._server} sh -c true",
             )
         return answers
 
     def _refusal(self, what: str, said: str, errors: str) -> Exception:
-        place = f"{self._server}:{self._server.folder}"
+        place = self._server.folder
         if what == "hash":
             return ShipError(
-                f"{self._server}: nothing there knows SHA-256: no sha256sum, shasum, openssl or busybox",
+                "nothing there knows SHA-256: no sha256sum, shasum, openssl or busybox",
                 cure="install coreutils, openssl or busybox there; what cannot be checked there is not sent",
             )
         if what in ("folder", "write"):

@@ -85,7 +85,7 @@ def introduce(place: Path, principal: str) -> None:
     line_of = "made" if make(place) else "there already, and left alone"
     console.say(f"{place}: {line_of}")
     console.show(signer(place, principal))
-    console.say(OUT_OF_BAND.format(file="~/.config/torchferry/allowed_signers", place=place))
+    console.say(OUT_OF_BAND.format(file="/etc/torchferry/allowed_signers", place=place))
 
 
 def signer(place: Path, principal: str) -> str:

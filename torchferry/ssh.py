@@ -23,6 +23,9 @@ DEFAULTS = {
 """What ssh would do if nobody said anything, and what is better for long transfers."""
 SHARED = ("-o", "ControlMaster=auto", "-o", "ControlPersist=60")
 
+LONGEST = 55
+"""Bytes of a folder's path in which a socket still fits."""
+
 HOPELESS = {
     "REMOTE HOST IDENTIFICATION HAS CHANGED":
         "find out why; if the host was really set up anew, remove its old key with ssh-keygen -R",
@@ -72,10 +75,10 @@ class Ssh:
     def _lost(self, said: str) -> Exception:
         for sign, cure in HOPELESS.items():
             if sign in said:
-                return ShipError(f"{self.host}: {last_line(said)}", cure=cure)
+                return ShipError(last_line(said), cure=cure)
         if not self._answered and any(sign in said for sign in UNREACHABLE):
             return ShipError(
-                f"{self.host}: {last_line(said)}",
+                last_line(said),
                 cure=f"is it on, and its sshd reachable from here? try: ssh {self.host}",
             )
         return Transient(last_line(said))
@@ -91,12 +94,18 @@ def connection(host: str, *, config: Path | None, stopped: Callable[[], bool]) -
     if said.get("controlpath", "none") != "none":
         yield Ssh(host, options, stopped)
         return
-    with tempfile.TemporaryDirectory(prefix="torchferry-", dir="/tmp") as folder:  # a socket's path has to be short
+    with tempfile.TemporaryDirectory(prefix="torchferry-", dir=_place_of_sockets()) as folder:
         path = ("-o", f"ControlPath={folder}/s")
         try:
             yield Ssh(host, (*options, *SHARED, *path), stopped)
         finally:
             proc.run(["ssh", *chosen, *path, "-O", "exit", "--", host])
+
+
+def _place_of_sockets() -> str:
+    """A folder for temporary files whose path is short: a socket's holds about a hundred bytes, ssh adds twenty."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual.encode()) <= LONGEST else "/tmp"
 
 
 def last_line(said: str) -> str:

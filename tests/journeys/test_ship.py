@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from support.sshd import Sshd, unavailable
 from torchferry import cargo, proc, ship
 from torchferry.cargo import Wish
 from torchferry.delivery import Arrival, Order
+from torchferry.errors import ShipError
 from torchferry.patience import Patience
 
 reason = unavailable()
@@ -207,13 +209,17 @@ def test_a_ship_that_is_killed_is_gone_on_from_by_the_next(tmp_path: Path, far: 
     release = make_release(tmp_path / "from", size=3_000_000)
     slow = leaky(far, tmp_path / "turns", [], rate=2e6)
     argv = command(slow, "--from", release.folder, "--ssh-config", far.config)
-    for _ in range(5):
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        before = len(tree(far.home))
-        while process.poll() is None and len(tree(far.home)) <= before:
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="ferry-", dir="/tmp") as temporary:  # for what the killed leave behind
+        for _ in range(5):
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env={**os.environ, "TMPDIR": temporary},
+            )
+            before = len(tree(far.home))
+            while process.poll() is None and len(tree(far.home)) <= before:
+                time.sleep(0.01)
+            process.kill()
+            process.wait()
     assert shipped(release, far).result == "arrived"
     assert tree(far.home / "tiny-1.0.0") == tree(release.folder)
 
@@ -232,6 +238,7 @@ def test_ctrl_c_ends_it_and_leaves_no_ssh_behind(tmp_path: Path, far: Sshd) -> N
     _, said = process.communicate()
     assert process.returncode == 130, said
     assert "Traceback" not in said
+    assert not list(far.home.rglob("SHA256SUMS"))  # it did not go on to the end first
     deadline = time.monotonic() + 20
     while far.sessions():
         assert time.monotonic() < deadline
@@ -248,6 +255,7 @@ def test_a_beginning_that_is_none_is_sent_anew(release: ReleaseFolder, far: Sshd
     arrival = shipped(release, far)
     assert arrival.result == "arrived"
     assert tree(far.home / "tiny-1.0.0") == tree(release.folder)
+    assert arrival.bytes == sum(map(len, tree(release.folder).values()))  # nothing was sent in vain before
 
 
 def test_two_ships_to_one_folder_at_once_both_arrive(tmp_path: Path, far: Sshd) -> None:
@@ -283,7 +291,7 @@ def test_a_host_that_fails_stops_no_other(small: ReleaseFolder, far: Sshd, tmp_p
     far.host("closed", Port="1")
     stick = tmp_path / "my stick"
     done = inv(f"refused,far,changed,unknown,closed,{stick}", "--from", small.folder, far=far)
-    assert done.status == 12
+    assert done.status == ShipError.exit_code
     assert tree(far.home / "tiny-1.0.0") == tree(stick / "tiny-1.0.0") == tree(small.folder)
     rows = {line.split("  ")[0]: line for line in done.stdout.splitlines()[1:]}
     assert "arrived" in rows["far"] and "arrived" in rows[str(stick)]

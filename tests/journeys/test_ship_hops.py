@@ -14,12 +14,15 @@ from support import small_system
 from support.release import ReleaseFolder, make_release, tree
 from support.sshd import Sshd, unavailable
 
-from torchferry import proc, signing
+from torchferry import cargo, destinations, proc, signing
+from torchferry.errors import ShipError
+from torchferry.openssh import Server
 
 reason = unavailable()
 pytestmark = pytest.mark.skipif(reason is not None, reason=str(reason))
 
 ROOT = Path(__file__).parents[2]
+NOT_EVERYWHERE = ShipError.exit_code
 SAMPLES = ROOT / "tests" / "smi"
 
 
@@ -55,7 +58,7 @@ def test_by_a_stick_and_on_from_there(release: ReleaseFolder, tmp_path: Path) ->
         assert done.ok, done.stderr
         assert tree(far.home / "tiny-1.0.0") == tree(stick)
         missing = inv("ship", "far", "--from", stick, "--variant", "cu118", config=far.config)
-        assert (missing.status, "did not come this far" in missing.stderr) == (11, True)
+        assert (missing.status, "did not come this far" in missing.stderr) == (NOT_EVERYWHERE, True)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "sums"])
@@ -138,7 +141,7 @@ def test_where_nothing_can_be_picked_nothing_is_sent_and_the_reason_told(
     lines = (with_gpu(tmp_path / "bin", "087_device-handle-gpu3-lost-then-csv-rows.txt"),)
     with Sshd(tmp_path / "far side", lines=lines) as far:
         done = inv("ship", "far", "--auto", "--from", release.folder, config=far.config)
-        assert done.status == 12
+        assert done.status == NOT_EVERYWHERE
         assert "no variant can be picked, so nothing was sent: the driver is not known" in done.stdout
         assert tree(far.home) == {}
 
@@ -166,7 +169,7 @@ def test_up_is_heard_with_the_hosts_name_before_each_line(release: ReleaseFolder
         assert "up  " in good.stdout
         (far.home / "status").write_text("5")
         bad = inv("ship", "far", "--up", "--from", release.folder, config=far.config)
-        assert (bad.status, "ferry.sh up ended with status 5" in bad.stdout) == (11, True)
+        assert (bad.status, "ferry.sh up ended with status 5" in bad.stdout) == (NOT_EVERYWHERE, True)
         assert "not up" in bad.stdout
 
 
@@ -186,11 +189,27 @@ def test_busybox_is_enough_over_there(release: ReleaseFolder, tmp_path: Path) ->
 
 
 @pytest.mark.skipif(small_system.unavailable() is not None, reason=str(small_system.unavailable()))
+def test_where_processes_cannot_be_looked_into_none_is_ended(release: ReleaseFolder, tmp_path: Path) -> None:
+    root = tmp_path / "small"
+    with Sshd(tmp_path / "far side", shell=small_system.busybox_root(root)) as far, subprocess.Popen(
+        ["sleep", "100"]
+    ) as innocent:
+        (root / "srv").mkdir()
+        (root / "srv" / f".ferry.sh.partial.{os.uname().nodename}.{innocent.pid}").write_bytes(b"#!")
+        items = cargo.read(release.folder, known=lambda *_: False).items
+        place = Server(host="far", folder="srv")
+        with destinations.door(place, config=far.config, stopped=lambda: False) as carrier:
+            assert carrier.survey(items).busy == {"ferry.sh": 2}
+        assert innocent.poll() is None
+        innocent.terminate()
+
+
+@pytest.mark.skipif(small_system.unavailable() is not None, reason=str(small_system.unavailable()))
 def test_without_a_program_for_sha256_nothing_is_sent(release: ReleaseFolder, tmp_path: Path) -> None:
     root = tmp_path / "small"
     shell = small_system.busybox_root(root, without=("sha256sum", "busybox", "shasum", "openssl"))
     with Sshd(tmp_path / "far side", shell=shell) as far:
         done = inv("ship", "far:srv", "--from", release.folder, config=far.config)
-        assert done.status == 12
+        assert done.status == NOT_EVERYWHERE
         assert "nothing there knows SHA-256" in done.stdout
         assert not (root / "srv").exists()

@@ -28,6 +28,11 @@ def release(tmp_path: Path) -> ReleaseFolder:
     return make_release(tmp_path, others={MODEL: b"weights", "sbom/engine.cdx.json": b"{}"})
 
 
+def test_a_model_may_have_hidden_files(tmp_path: Path) -> None:
+    name = "models/whisper-1/.gitattributes"
+    assert name in sent(make_release(tmp_path, others={name: b"*"}))
+
+
 COMMON = ["ferry.sh", "manifest.json", MODEL, "sbom/engine.cdx.json"]
 
 
@@ -132,7 +137,7 @@ def test_what_is_known_is_not_read_again(release: ReleaseFolder) -> None:
 
 @pytest.mark.parametrize("line", [
     "../outside", "/etc/passwd", "a/../../outside", "./manifest.json", "a//b", "a\\b", "SHA256SUMS", "SHA256SUMS.sig",
-    ".hidden", "models/.x.partial", "tab\there", "",
+    ".x.partial", "models/.x.partial.host.1", "tab\there", "",
 ])
 def test_a_name_that_leaves_the_folder_or_is_ours_is_refused(release: ReleaseFolder, line: str) -> None:
     sums = release.folder / "SHA256SUMS"

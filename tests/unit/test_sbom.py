@@ -20,7 +20,7 @@ from support.saved_images import Entries, config_of, file, sha, special
 from support.sbom_site import DEBIAN, STATUS, VARIANT, Site
 from support.wheel_factory import locked, make_nvidia, make_torch, make_wheel
 
-from torchferry import compat, files, image_config, packing, sbom, wheel_metadata
+from torchferry import compat, files, image_config, packing, sbom, signing, wheel_metadata
 from torchferry.components import Component
 from torchferry.errors import IntegrityError
 from torchferry.layout import Layout
@@ -313,6 +313,23 @@ def test_a_release_lists_the_sboms_of_the_images_in_it_and_no_others(site: Site)
     site.layout.sbom(cpu).write_text("damaged", encoding="utf-8")
     assert listed(both[0]) == names[1:]
     assert listed(*both) == names
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+def test_a_release_is_signed_when_it_is_closed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    project = Project(root=site.layout.root, release=VARIANT.release, variants=(VARIANT,))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    packing.close(project, [packed(site, VARIANT)], TABLE, site.layout)
+    assert "not signed" in capsys.readouterr().err
+    assert not site.layout.signature(VARIANT.release).exists()
+    key, trusted = tmp_path / "key", tmp_path / "allowed_signers"
+    signing.make(key)
+    trusted.write_text(signing.signer(key, "release@stt"), encoding="utf-8")
+    monkeypatch.setenv("TORCHFERRY_SIGNING_KEY", str(key))
+    packing.close(project, [packed(site, VARIANT)], TABLE, site.layout)
+    assert signing.verify(site.layout.sums(VARIANT.release), trusted) == "release@stt"
 
 
 def packed(site: Site, variant: Variant) -> packing.Packed:
