@@ -148,7 +148,7 @@ def _place(one: Chosen, memory: Memory) -> Row:
             console.progress(f"model {one.model.folder}", sum(file.size for file in todo)) as step,
         ):
             for file in todo:
-                digests[file.path] = _bring(file, one.target(file), memory, step.advance)
+                digests[file.path] = bring(file, one.target(file), memory, step.advance)
     else:
         console.say(f"model {one.model.folder}: current")
     return {
@@ -158,7 +158,7 @@ def _place(one: Chosen, memory: Memory) -> Row:
     }
 
 
-def _bring(file: ModelFile, target: Path, memory: Memory, passed: Callable[[int], object]) -> str:
+def bring(file: ModelFile, target: Path, memory: Memory, passed: Callable[[int], object]) -> str:
     """Put a file in its place, whole or not at all; its SHA-256, which is then remembered of both."""
     before, known = file.source.stat(), memory.recall(file.source)
     try:
