@@ -1,4 +1,4 @@
-"""The whole way of a release: packaged here, shipped over ssh to a server without a way out, up, updated, taken back."""
+"""The whole way of a release: packaged here, shipped to a server without a way out, up, updated, taken back."""
 
 from __future__ import annotations
 
