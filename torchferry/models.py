@@ -62,13 +62,22 @@ def place(project: Project, layout: Layout) -> tuple[Row, ...]:
 
 def require(project: Project, layout: Layout) -> tuple[Chosen, ...]:
     """The models of a project as they lie in it, by name and version; ModelError with all that is wrong in any."""
-    top = layout.models(project.release)
-    chosen = tuple(
-        Chosen(model=model, found=model_files.find(project.root / model.source, model), folder=top / model.folder)
-        for model in sorted(project.models, key=lambda model: model.folder)
-    )
+    chosen = _find(project, layout)
     _refuse(chosen)
     return chosen
+
+
+def sizes(project: Project, layout: Layout) -> tuple[int, int]:
+    """Bytes of all models as they lie in a project, and of those files that are not in its release yet.
+
+    What is wrong with them is `require`'s to say.
+    """
+    memory, whole, missing = Memory(layout.verified), 0, 0
+    for one in _find(project, layout):
+        for file in one.found.files:
+            whole += file.size
+            missing += 0 if _lies_there(file, one.target(file), memory) else file.size
+    return whole, missing
 
 
 def listed(layout: Layout, release: Release) -> tuple[Row, ...]:
@@ -108,6 +117,14 @@ def remove(gone: Collection[Path], top: Path, memory: Memory) -> int:
 
 def _folder(row: Row) -> str:
     return f"{row['name']}-{row['version']}"
+
+
+def _find(project: Project, layout: Layout) -> tuple[Chosen, ...]:
+    top = layout.models(project.release)
+    return tuple(
+        Chosen(model=model, found=model_files.find(project.root / model.source, model), folder=top / model.folder)
+        for model in sorted(project.models, key=lambda model: model.folder)
+    )
 
 
 def _refuse(chosen: Sequence[Chosen]) -> None:
