@@ -62,13 +62,22 @@ def place(project: Project, layout: Layout) -> tuple[Row, ...]:
 
 def require(project: Project, layout: Layout) -> tuple[Chosen, ...]:
     """The models of a project as they lie in it, by name and version; ModelError with all that is wrong in any."""
-    top = layout.models(project.release)
-    chosen = tuple(
-        Chosen(model=model, found=model_files.find(project.root / model.source, model), folder=top / model.folder)
-        for model in sorted(project.models, key=lambda model: model.folder)
-    )
+    chosen = _find(project, layout)
     _refuse(chosen)
     return chosen
+
+
+def sizes(project: Project, layout: Layout) -> tuple[int, int]:
+    """Bytes of all models as they lie in a project, and of those files that are not in its release yet.
+
+    What is wrong with them is `require`'s to say.
+    """
+    memory, whole, missing = Memory(layout.verified), 0, 0
+    for one in _find(project, layout):
+        for file in one.found.files:
+            whole += file.size
+            missing += 0 if _lies_there(file, one.target(file), memory) else file.size
+    return whole, missing
 
 
 def listed(layout: Layout, release: Release) -> tuple[Row, ...]:
@@ -110,6 +119,14 @@ def _folder(row: Row) -> str:
     return f"{row['name']}-{row['version']}"
 
 
+def _find(project: Project, layout: Layout) -> tuple[Chosen, ...]:
+    top = layout.models(project.release)
+    return tuple(
+        Chosen(model=model, found=model_files.find(project.root / model.source, model), folder=top / model.folder)
+        for model in sorted(project.models, key=lambda model: model.folder)
+    )
+
+
 def _refuse(chosen: Sequence[Chosen]) -> None:
     lines = [
         f"model {one.model.name} ({one.model.source}): {problem}" for one in chosen for problem in one.found.problems
@@ -148,7 +165,7 @@ def _place(one: Chosen, memory: Memory) -> Row:
             console.progress(f"model {one.model.folder}", sum(file.size for file in todo)) as step,
         ):
             for file in todo:
-                digests[file.path] = _bring(file, one.target(file), memory, step.advance)
+                digests[file.path] = bring(file, one.target(file), memory, step.advance)
     else:
         console.say(f"model {one.model.folder}: current")
     return {
@@ -158,7 +175,7 @@ def _place(one: Chosen, memory: Memory) -> Row:
     }
 
 
-def _bring(file: ModelFile, target: Path, memory: Memory, passed: Callable[[int], object]) -> str:
+def bring(file: ModelFile, target: Path, memory: Memory, passed: Callable[[int], object]) -> str:
     """Put a file in its place, whole or not at all; its SHA-256, which is then remembered of both."""
     before, known = file.source.stat(), memory.recall(file.source)
     try:

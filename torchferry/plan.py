@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import base, console, context, fetch, files, lockfile, packing
+from torchferry import base, console, context, fetch, files, lockfile, models, packing
 from torchferry.engines.daemon import IMAGE_PER_WHEEL_BYTE, DaemonEngine
 from torchferry.engines.docker import DockerEngine
 from torchferry.errors import FerryError, ToolMissing
@@ -60,17 +60,20 @@ class Plan:
     variants: tuple[VariantPlan, ...]
     places: tuple[Place, ...]
     docker: str
+    models: int = 0
+    """Bytes of all models."""
 
     @property
     def ship(self) -> dict[int, float]:
-        """Minutes to ship all archives, by Mbit/s."""
-        total = sum(row.archive_size or 0 for row in self.variants)
+        """Minutes to ship all archives and models, by Mbit/s."""
+        total = self.models + sum(row.archive_size or 0 for row in self.variants)
         return {rate: total * 8 / (rate * 1_000_000) / 60 for rate in RATES}
 
     def as_json(self) -> dict[str, Any]:
         return {
             "variants": [dataclasses.asdict(row) for row in self.variants],
             "places": [{**dataclasses.asdict(place), "enough": place.enough} for place in self.places],
+            "models": self.models,
             "ship_minutes": {str(rate): round(minutes, 1) for rate, minutes in self.ship.items()},
             "docker": self.docker,
         }
@@ -80,7 +83,8 @@ def make_plan(road: Road, chosen: Sequence[Variant]) -> Plan:
     """Look at everything, change nothing; a daemon that does not answer makes its images 'unknown', not an error."""
     rows = tuple(_variant(road, variant) for variant in chosen)
     docker, answer = _docker(road) if any(row.engine == "docker" for row in rows) else (None, "not needed")
-    return Plan(variants=rows, places=_places(road, rows, docker), docker=answer)
+    size, missing = models.sizes(road.project, road.layout)
+    return Plan(variants=rows, places=_places(road, rows, missing, docker), docker=answer, models=size)
 
 
 def _docker(road: Road) -> tuple[DockerEngine | None, str]:
@@ -138,7 +142,9 @@ def _lock(road: Road, variant: Variant) -> tuple[Lock | None, str]:
     return known, "current" if known.fingerprint == road.asked(variant) else "stale"
 
 
-def _places(road: Road, rows: Sequence[VariantPlan], docker: DockerEngine | None) -> tuple[Place, ...]:
+def _places(
+    road: Road, rows: Sequence[VariantPlan], models_size: int, docker: DockerEngine | None,
+) -> tuple[Place, ...]:
     """What is still to come at each place; Docker takes the context, the image, and a temporary copy when it saves."""
     todo_image = [row for row in rows if row.image != "current"]
     todo_archive = [row for row in rows if row.archive != "current"]
@@ -149,7 +155,7 @@ def _places(road: Road, rows: Sequence[VariantPlan], docker: DockerEngine | None
     layout = road.layout
     wanted: list[tuple[str, Path, int]] = [
         ("build folder (wheels, layers)", layout.build, download + archives),
-        ("dist", layout.dist, archives),
+        ("dist", layout.dist, archives + models_size),
     ]
     root = docker.root() if docker is not None else None
     if root is not None:
@@ -178,7 +184,7 @@ def as_text(plan: Plan) -> str:
     blocks = [
         console.table(rows, header=header),
         console.table(places, header=["place", "path", "needed", "free", "enough"]),
-        f"to ship: {ship}",
+        f"to ship: {ship}" + (f"; {amount(plan.models)} of it are models" if plan.models else ""),
     ]
     if plan.docker not in ("answers", "not needed"):
         blocks.append(f"Docker: {plan.docker}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_ANONYMOUS = re.compile("[0-9a-f]{64}")
 RIGHTS = ("Privileged", "ReadonlyRootfs", "CapAdd", "CapDrop", "PidMode", "UTSMode")
 LABELS = ("release", "version", "sequence", "service", "variant")
 
@@ -27,8 +29,7 @@ def facts(inspected: Mapping[str, Any]) -> dict[str, Any]:
         "environment": sorted(config["Env"] or []),
         "health": config.get("Healthcheck"),
         "mounts": sorted(
-            (mount["Type"], str(Path(mount["Source"]).resolve()), mount["Destination"], mount["RW"])
-            for mount in inspected["Mounts"]
+            (mount["Type"], _source(mount), mount["Destination"], mount["RW"]) for mount in inspected["Mounts"]
         ),
         "ports": {
             port: sorted((bound["HostIp"] or "0.0.0.0", bound["HostPort"]) for bound in bindings)
@@ -48,6 +49,13 @@ def facts(inspected: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "labels": labels,
     }
+
+
+def _source(mount: Mapping[str, Any]) -> str:
+    """What is mounted; the volume that an image asks for has no name that anybody chose."""
+    if mount["Type"] == "volume" and _ANONYMOUS.fullmatch(mount["Name"]):
+        return ""
+    return str(Path(mount["Source"]).resolve())
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -83,6 +83,13 @@ def test_a_zip_whose_entries_lie_elsewhere_is_noticed(tmp_path: Path) -> None:
     assert "'y' is not where its directory says" in str(model_checks.problem(path, "a.npz"))
 
 
+def test_a_zip_whose_entry_would_end_behind_its_directory_is_noticed(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.npz", zipped(x=b"1" * 50)
+    size = whole.index(b"PK\1\2") + 20  # of the packed bytes, in the directory's row
+    path.write_bytes(whole[:size] + struct.pack("<I", 5000) + whole[size + 4:])
+    assert "'x' is not where its directory says" in str(model_checks.problem(path, "a.npz"))
+
+
 OTHER_THINGS = {
     "model.bin": (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1500000000\n",
                   "is a pointer of git-lfs, not the file of 1500000000 bytes: git lfs pull"),

@@ -19,7 +19,9 @@ from support import nouns
 from torchferry import files, models
 from torchferry.errors import DiskFull, ModelError
 from torchferry.layout import Layout
+from torchferry.memory import Memory
 from torchferry.model import Project
+from torchferry.model_files import ModelFile
 from torchferry.running import Model
 
 WHISPER = Model(
@@ -162,6 +164,14 @@ def test_a_disk_that_cannot_take_the_copy_is_told_before_anything_is_written(
     assert not layout.models(nouns.RELEASE).exists()
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(layout: Layout, source: Path, tmp_path: Path) -> None:
+    file = ModelFile(path="model.bin", source=source / "model.bin", size=len(WEIGHTS))
+    memory = Memory(layout.verified)
+    with pytest.raises(ModelError, match="it changed while it was read"):
+        models.bring(file, tmp_path / "dist/model.bin", memory, lambda _: os.utime(file.source, ns=(1, 1)))
+    assert memory.recall(file.source) is None
+
+
 def test_changed_files_of_the_same_version_are_taken_and_told(
     layout: Layout, source: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -213,6 +223,7 @@ def test_a_manifest_that_names_what_is_outside_removes_nothing(layout: Layout) -
     for path in ("../../../../letter.txt", "../../letter.txt", str(layout.root / "letter.txt")):
         row = {"name": "old", "version": "1", "files": [{"path": path}]}
         files.write_text(layout.manifest(nouns.RELEASE), json.dumps({"models": [row]}))
+        assert models.listed(layout, nouns.RELEASE) == ()
         place(layout)
     assert (layout.root / "letter.txt").exists()
     assert (layout.root / "dist/stt-1.0.0/letter.txt").exists()

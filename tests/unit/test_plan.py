@@ -11,7 +11,7 @@ import pytest
 from support.saved_images import stored_image
 from support.wheel_factory import locked, make_pure, make_torch, make_wheel
 
-from torchferry import context, fetch, files, lockfile, packing
+from torchferry import context, fetch, files, lockfile, models, packing
 from torchferry.blobs import BlobStore
 from torchferry.engines.daemon import IMAGE_PER_WHEEL_BYTE
 from torchferry.index import Sources
@@ -216,6 +216,22 @@ def row_of(**changes: int | None) -> VariantPlan:
     return replace(plain, **changes)
 
 
+def test_models_are_shipped_and_take_room_once(site: Site) -> None:
+    site.write("models/words/model.bin", "x" * 2000)
+    named = f"models:\n  words: {{source: models/words, version: '1', for: [page]}}\n{VARIANTS_YAML}"
+    site.write("variants.yaml", named)
+    site.road = Road.open(site.root / "variants.yaml", "docker")
+    made = site.plan()
+    assert (made.models, made.as_json()["models"]) == (2000, 2000)
+    assert made.ship[10] == 2000 * 8 / 10_000_000 / 60
+    assert next(place.needed for place in made.places if place.name == "dist") == 2000
+    assert "1000 Mbit/s; 2.00 kB of it are models" in as_text(made)
+    models.place(site.road.project, site.layout)
+    made = site.plan()
+    assert made.models == 2000
+    assert next(place.needed for place in made.places if place.name == "dist") == 0
+
+
 def test_minutes_to_ship_are_bits_over_the_rate() -> None:
     rows = (row_of(archive_size=2_250_000_000), row_of(archive_size=1_500_000_000), row_of(archive_size=None))
     made = Plan(variants=rows, places=(), docker="answers")
@@ -231,7 +247,7 @@ def test_the_json_has_every_number_and_plain_types(site: Site) -> None:
     site.lock("cpu")
     made = site.plan()
     said = json.loads(json.dumps(made.as_json()))
-    assert list(said) == ["variants", "places", "ship_minutes", "docker"]
+    assert list(said) == ["variants", "places", "models", "ship_minutes", "docker"]
     assert [list(row) for row in said["variants"]] == [
         ["variant", "engine", "lock", "wheels", "image", "archive", "download", "image_size", "archive_size"]
     ] * 3
