@@ -29,7 +29,7 @@ PURE = {
     "table_fields", "gpus",
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
     "charset", "choice", "ferry_patterns", "ferry_tables",
-    "symptoms", "runline", "compose",
+    "symptoms", "ferry_symptoms", "kernel", "runline", "compose",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",

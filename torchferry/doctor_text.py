@@ -68,12 +68,16 @@ def as_json(exam: Exam) -> dict[str, Any]:
 def answer(exam: Exam) -> str:
     """Everything that a person needs to know of this server, most important first."""
     if exam.server.failure == UNREADABLE:
-        parts = [_unreadable(exam), *([explained(exam.also, None)] if exam.also else [])]
-        return "\n\n".join(parts)
+        parts = [_unreadable(exam), *([explained(exam.also, None)] if exam.also else []), _here(exam)]
+        return "\n\n".join(part for part in parts if part)
     parts = [_headline(exam), _seen(exam), _others(exam), _notes(exam), _change(exam)]
     parts += [f"way {number}: {remedy_text(one)}" for number, one in enumerate(ways(exam), start=1)]
-    parts += ["\n".join(["on this machine:", *(f"  {line}" for line in exam.here)])] if exam.here else []
+    parts.append(_here(exam))
     return "\n\n".join(part for part in parts if part)
+
+
+def _here(exam: Exam) -> str:
+    return "\n".join(["on this machine:", *(f"  {line}" for line in exam.here)]) if exam.here else ""
 
 
 def ways(exam: Exam) -> tuple[Remedy, ...]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torchferry import console, files, proc, smi
 from torchferry.errors import ToolMissing
 from torchferry.gpus import GpuNames
-from torchferry.server import LINUX, NOT_INSTALLED, TEGRA, Gpu, Server
+from torchferry.kernel import ARCHITECTURES, Kernel, completed
+from torchferry.server import Server
+from torchferry.smi_forms import loaded_module
 
 PATIENCE = 20
 """Seconds that one program may take: nvidia-smi hangs for minutes on a GPU that fell off the bus."""
@@ -23,7 +26,7 @@ QUESTIONS = (
 )
 """Asked on their own, since one field that an old nvidia-smi does not know loses the whole answer."""
 
-ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+ENGINES = ("docker", "podman")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,35 +37,45 @@ class Here:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What a container engine says of itself: the word it answers to, its version, where it keeps images."""
+
+    word: str
+    podman: bool
+    version: str
+    root: str
+    nvidia: bool
+
+
 def examine(names: GpuNames, *, root: Path = Path("/")) -> Here:
     """Look at this machine; ``root`` is where /proc and /sys lie."""
-    server = smi.read("\n\n".join(_said(question) for question in QUESTIONS), names)
-    server = _with_kernel(server, names, root)
-    machine = platform.machine()
-    return Here(
-        server=replace(server, arch=ARCHITECTURES.get(machine, machine) or None), notes=tuple(_notes(server)),
-    )
+    said, silent = _asked()
+    server = completed(smi.read(said, names), _kernel(root), names)
+    return Here(server=server, notes=(*_silence(silent), *_notes(server)))
 
 
-def _said(words: Sequence[str]) -> str:
-    try:
-        done = proc.run(words, timeout=PATIENCE)
-    except (ToolMissing, OSError):
-        return f"{words[0]}: command not found"
-    return f"{done.stdout}\n{done.stderr}"
+def _asked() -> tuple[str, bool]:
+    """What nvidia-smi says, and whether it stopped answering: one that hangs is not asked again."""
+    said = []
+    for words in QUESTIONS:
+        try:
+            done = proc.run(words, timeout=PATIENCE)
+        except (ToolMissing, OSError):
+            said.append(f"{words[0]}: command not found")
+            continue
+        said.append(f"{done.stdout}\n{done.stderr}")
+        if done.status == proc.TIMED_OUT:
+            return "\n\n".join(said), True
+    return "\n\n".join(said), False
 
 
-def _with_kernel(server: Server, names: GpuNames, root: Path) -> Server:
-    """The loaded kernel module names the driver even where nvidia-smi is missing or does not fit it."""
-    module = smi.read(_text(root / "proc/driver/nvidia/version"), names)
-    driver = module.driver or smi.read(_text(root / "sys/module/nvidia/version"), names).driver
-    if server.driver is not None or driver is None:
-        return server
-    if server.failure != NOT_INSTALLED:
-        return replace(server, driver=driver)
+def _kernel(root: Path) -> Kernel:
+    loaded = _text(root / "sys/module/nvidia/version").strip()
+    driver = loaded_module(f"{_text(root / 'proc/driver/nvidia/version')}\nNVRM version: {loaded}")
     models = [_model(_text(path)) for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))]
-    gpus = tuple(Gpu(index=index, name=name, capability=_capability(name, names)) for index, name in enumerate(models))
-    return Server(driver=driver, gpus=gpus, platform=server.platform if server.platform == TEGRA else LINUX)
+    machine = platform.machine()
+    return Kernel(driver=driver, arch=ARCHITECTURES.get(machine, machine) or None, models=tuple(models))
 
 
 def _text(path: Path) -> str:
@@ -77,41 +90,53 @@ def _model(information: str) -> str:
     return found[0] if found else ""
 
 
-def _capability(name: str, names: GpuNames) -> str | None:
-    row = names.row(name)
-    return row.capability if row else None
+def _silence(silent: bool) -> Iterator[str]:
+    if silent:
+        yield (f"nvidia-smi: no answer within {PATIENCE} s, as when a GPU fell off the bus: sudo dmesg | grep -i xid; "
+               "a restart of the server often brings it back")
 
 
 def _notes(server: Server) -> Iterator[str]:
-    info = _docker_info()
-    if info is None:
+    engine = next((found for word in ENGINES if (found := _engine(word))), None)
+    if engine is None:
         yield "docker: no daemon answers this user (systemctl status docker; id)"
     else:
-        yield f"docker: {info.get('ServerVersion', 'of unknown version')}{_podman()}"
+        name = ", podman under that name" if engine.podman and engine.word != "podman" else ""
+        gpus = ": its GPUs come with --device nvidia.com/gpu=all" if engine.podman else ""
+        yield f"{engine.word}: {engine.version}{name}{gpus}"
     tools = [name for name in ("nvidia-ctk", "nvidia-container-cli", "nvidia-container-runtime") if proc.which(name)]
-    runtime = "nvidia" in str((info or {}).get("Runtimes"))
+    runtime = engine is not None and engine.nvidia
     if tools or runtime:
         known = "dockerd has the runtime nvidia" if runtime else "dockerd has no runtime nvidia; --gpus does without"
         yield f"NVIDIA container toolkit: {', '.join(tools) or 'its programs are not on PATH'}; {known}"
     elif server.gpus or server.driver:
         yield ("NVIDIA container toolkit: not found, so --gpus cannot work. Install nvidia-container-toolkit, then "
                "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker")
-    place = Path(str((info or {}).get("DockerRootDir") or "/"))
+    place = Path(engine.root if engine and engine.root else "/")
     yield f"disk: {console.size(files.free_bytes(place))} free where {place} lies"
 
 
-def _docker_info() -> dict[str, object] | None:
+def _engine(word: str) -> Engine | None:
+    """What answers to this word; None where nothing does. Some clients exit with 0 though no daemon answered."""
     try:
-        done = proc.run(["docker", "info", "--format", "{{json .}}"], timeout=PATIENCE)
-        said = json.loads(done.stdout) if done.ok else None
-    except (ToolMissing, OSError, ValueError):
-        return None
-    return said if isinstance(said, dict) and said.get("ServerVersion") else None
-
-
-def _podman() -> str:
-    try:
-        said = proc.run(["docker", "--version"], timeout=PATIENCE).stdout
+        said = _document(proc.run([word, "info", "--format", "{{json .}}"], timeout=PATIENCE))
     except (ToolMissing, OSError):
-        return ""
-    return ", podman under that name: its GPUs come with --device nvidia.com/gpu=all" if "podman" in said else ""
+        return None
+    if version := said.get("ServerVersion"):
+        return Engine(
+            word=word, podman=False, version=str(version), root=str(said.get("DockerRootDir") or ""),
+            nvidia="nvidia" in str(said.get("Runtimes")),
+        )
+    version, store = said.get("version"), said.get("store")
+    if isinstance(version, dict) and version.get("Version") and isinstance(store, dict):
+        root = str(store.get("graphRoot") or "")
+        return Engine(word=word, podman=True, version=str(version["Version"]), root=root, nvidia=False)
+    return None
+
+
+def _document(done: proc.Finished) -> Mapping[str, Any]:
+    try:
+        said = json.loads(done.stdout) if done.ok else {}
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

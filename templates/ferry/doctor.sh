@@ -5,26 +5,125 @@ dump() {
   od -An -v -tx1
 }
 
-# what this server tells of itself, as a person would paste it
-live() {
+# seconds that one program may take: nvidia-smi hangs for minutes on a GPU that fell off the bus
+patience=${FERRY_PATIENCE:-20}
+
+# what a program says within that time; status 1 where it did not come to an end. Nobody waits for one that hangs, since
+# not even kill ends a program that waits for a lost GPU: the text is over where the mark stands
+ask() {
+  asked_said=$({ watched "$@" & } | sed -n '/^=== over ===$/q;p')
+  case $asked_said in
+    *'=== silent ===') printf '%s: no answer within %s s\n' "$1" "$patience" && return 1 ;;
+    *) printf '%s\n' "$asked_said" ;;
+  esac
+}
+
+watched() {
+  exec "$@" 2>&1 </dev/null &
+  asked=$!
+  {
+    trap 'kill "$pausing" 2>/dev/null; exit 0' TERM
+    exec sleep "$patience" >/dev/null &
+    pausing=$!
+    wait "$pausing"
+    printf '\n=== silent ===\n=== over ===\n'
+    kill -9 "$asked"
+  } 2>/dev/null &
+  watching=$!
+  wait "$asked" || :
+  kill "$watching" || :
+  printf '\n=== over ===\n'
+} 2>/dev/null
+
+# where /proc and /sys lie: another place for the tests of torchferry
+kernel_root=${FERRY_ROOT-}
+
+# what nvidia-smi says; one that hangs is not asked again
+smi_said() {
   if command -v nvidia-smi >/dev/null 2>&1; then
-    nvidia-smi -L 2>&1 || :
-    nvidia-smi --query-gpu=index,name,driver_version,compute_cap --format=csv 2>&1 || :
-    nvidia-smi 2>&1 || :
+    ask nvidia-smi -L || return 0
+    ask nvidia-smi --query-gpu=index,name,driver_version,compute_cap --format=csv || return 0
+    ask nvidia-smi || :
   else
     echo 'nvidia-smi: command not found'
   fi
-  cat /proc/driver/nvidia/version 2>/dev/null || :
+}
+
+# what this server tells of itself, as a person would paste it
+live() {
+  smi_said
+  cat "$kernel_root/proc/driver/nvidia/version" 2>/dev/null || :
 }
 
 # what the kernel tells of this server, whether nvidia-smi is there or not
 kernel() {
+  sed -n '/NVRM version/s/^/module /p' "$kernel_root/proc/driver/nvidia/version" 2>/dev/null || :
+  if [ -r "$kernel_root/sys/module/nvidia/version" ]; then
+    printf 'module NVRM version: %s\n' "$(cat "$kernel_root/sys/module/nvidia/version")"
+  fi
   case $(uname -m) in
     amd64) echo 'arch x86_64' ;;
     arm64) echo 'arch aarch64' ;;
     *) printf 'arch %s\n' "$(uname -m)" ;;
   esac
-  cat /proc/driver/nvidia/gpus/*/information 2>/dev/null | sed -n 's/^Model:[[:space:]]*/model /p' || :
+  for information in "$kernel_root"/proc/driver/nvidia/gpus/*/information; do
+    [ ! -r "$information" ] || printf 'model %s\n' "$(sed -n 's/^Model:[[:space:]]*//p' "$information" | head -n 1)"
+  done
+}
+
+# for people: what this server has for containers, and how much room. Lines that begin with here-gpu are told only where
+# there is a GPU or its driver
+here() {
+  here_engine
+  here_toolkit
+  room=$(df -Pk "${engine_place:-/}" 2>/dev/null || df -Pk /)
+  room=$(human "$(printf '%s\n' "$room" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }')")
+  say "here disk: $room free where ${engine_place:-/} lies" "here 디스크: ${engine_place:-/} 에 $room 남음"
+}
+
+# the first of docker and podman that answers; some clients end with 0 though no daemon answered
+here_engine() {
+  engine_place='' engine_runtimes=''
+  for word in docker podman; do
+    command -v "$word" >/dev/null 2>&1 || continue
+    kind=docker wanted='{{.ServerVersion}}|{{.DockerRootDir}}|{{json .Runtimes}}|'
+    case $("$word" --version 2>/dev/null </dev/null) in
+      *[Pp]odman*) kind=podman wanted='{{.Version.Version}}|{{.Store.GraphRoot}}||' ;;
+    esac
+    engine_info=$(ask "$word" info --format "$wanted" | grep '^[0-9][^|]*|/.*|$' | head -n 1) || :
+    [ -n "$engine_info" ] || continue
+    engine_version=${engine_info%%"|"*} engine_place=${engine_info#*"|"}
+    engine_runtimes=${engine_place#*"|"} engine_place=${engine_place%%"|"*}
+    case $kind-$word in
+      docker-*) echo "here docker: $engine_version" ;;
+      podman-podman) here_podman "podman: $engine_version" "podman: $engine_version" ;;
+      *) here_podman "$word: $engine_version, podman under that name" "$word: $engine_version (podman)" ;;
+    esac
+    return 0
+  done
+  say 'here docker: no daemon answers this user (systemctl status docker; id)' \
+    'here docker: 이 사용자에게 응답하는 데몬이 없습니다 (systemctl status docker; id)'
+}
+
+here_podman() {
+  say "here $1: its GPUs come with --device nvidia.com/gpu=all" "here $2: GPU 는 --device nvidia.com/gpu=all 로 넘깁니다"
+}
+
+here_toolkit() {
+  tools=''
+  for word in nvidia-ctk nvidia-container-cli nvidia-container-runtime; do
+    ! command -v "$word" >/dev/null 2>&1 || tools="${tools:+$tools, }$word"
+  done
+  case $engine_runtimes in
+    *nvidia*)
+      say "here NVIDIA container toolkit: ${tools:-its programs are not on PATH}; dockerd has the runtime nvidia" \
+        "here NVIDIA container toolkit: ${tools:-프로그램이 PATH 에 없음}; dockerd 에 nvidia 런타임이 있음" ;;
+    *)
+      [ -z "$tools" ] || say "here NVIDIA container toolkit: $tools; dockerd has no runtime nvidia; --gpus does without" \
+        "here NVIDIA container toolkit: $tools; dockerd 에 nvidia 런타임은 없으나 --gpus 에는 필요 없음"
+      [ -n "$tools" ] || say "here-gpu NVIDIA container toolkit: not found, so --gpus cannot work. Install nvidia-container-toolkit, then sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker" \
+        "here-gpu NVIDIA container toolkit: 없음. 그래서 --gpus 를 쓸 수 없습니다. nvidia-container-toolkit 을 설치한 뒤 sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker" ;;
+  esac
 }
 
 # the verdict on what comes in: one server after another, each behind its first line
@@ -34,14 +133,14 @@ judge() {
 
 ask_awk() {
   FERRY_TABLES="$FERRY_TABLES" FERRY_SYMPTOMS="$FERRY_SYMPTOMS" "${FERRY_AWK:-awk}" -v FORM="$1" -v GOOD="${good-}" \
-    -v TO_DO="$what_to_do" -v TO_SETTLE="$what_settles_it" "$program"
+    -v TO_DO="$what_to_do" -v TO_SETTLE="$what_settles_it" -v ON_THIS_MACHINE="$on_this_machine" "$program"
 }
 
 # the frame around the catalogue's sentences
 if [ "$language" = ko ]; then
-  what_to_do='할 일:' what_settles_it='확인 방법:'
+  what_to_do='할 일:' what_settles_it='확인 방법:' on_this_machine='이 서버:'
 else
-  what_to_do='what to do:' what_settles_it='what settles it:'
+  what_to_do='what to do:' what_settles_it='what settles it:' on_this_machine='on this machine:'
 fi
 
 # what a text of messages means, by the same catalogue as inv doctor --error; nothing and status 4 where it has none
@@ -113,10 +212,25 @@ doctor() {
   if [ -n "$error" ]; then explain_file; else verdict; fi
 }
 
+# this server: what nvidia-smi and the kernel say, and for people also what stands around them
+live_facts() {
+  echo 'host live'
+  smi_text=$(smi_said)
+  printf '%s\n' "$smi_text" | dump
+  kernel
+  [ "$form" = words ] || return 0
+  case $smi_text in
+    *"nvidia-smi: no answer within $patience s") say \
+      "here nvidia-smi: no answer within $patience s, as when a GPU fell off the bus: sudo dmesg | grep -i xid; a restart of the server often brings it back" \
+      "here nvidia-smi: $patience 초 안에 응답이 없습니다. GPU 가 버스에서 떨어졌을 때 그렇습니다: sudo dmesg | grep -i xid; 서버를 다시 시작하면 대개 돌아옵니다" ;;
+  esac
+  here
+}
+
 # this server, or the one that a text and what was typed tell of
 verdict() {
   if [ -z "$smi$driver$typed" ]; then
-    { echo 'host live' && live | dump && kernel; } | judge
+    live_facts | judge
     return
   fi
   case $smi in

@@ -73,15 +73,22 @@ function plain_symptom(s,   i) {
   for (i = 1; i <= S_SETTLES[s]; i++) print "settle\t" S_SETTLE[s, i]
 }
 
-# all that was recognised, in the catalogue's order; how many it was
+# all that was recognised in a text, in the catalogue's order; how many it was
 function explain(name,   s, n) {
-  recognise(); n = 0
+  clean(); recognise(); n = 0
   if (FORM == "plain-explain") print "host\t" name
   for (s = 1; s <= NSYMPTOMS; s++) {
     if (!(s in IS_MEANT)) continue
     if (FORM == "plain-explain") plain_symptom(s)
-    else { if (n) print ""; symptom_in_words(s) }
+    else { if (n || FORM == "words") print ""; symptom_in_words(s) }
     n++
   }
   return n
+}
+
+# what a failure of nvidia-smi means; where nothing else was found in a text, what else it says
+function explain_failure(   s) {
+  if (FAILURE == "unreadable") { explain(""); return }
+  read_symptoms()
+  for (s = 1; s <= NSYMPTOMS; s++) if (S_FAILURE[s] == FAILURE) { print ""; symptom_in_words(s) }
 }

@@ -84,7 +84,7 @@ function prepare(   i, n, l, h) {
 
 function new_host(   n) {
   for (n in POINT) if (POINT[n] >= FIRST_FREE) delete POINT[n]
-  NDUMP = 0; H_DRIVER = ""; H_GPUS = 0; H_ARCH = ""; H_MODELS = 0; DUMP_PLAIN = 1; FOREIGN = 0; NEXT_LETTER = FIRST_FREE
+  NDUMP = 0; H_DRIVER = ""; H_GPUS = 0; H_ARCH = ""; H_MODELS = 0; H_MODULE = ""; NHERE = 0; DUMP_PLAIN = 1; FOREIGN = 0; NEXT_LETTER = FIRST_FREE
 }
 
 function plain_verdict(name,   r, i) {
@@ -113,11 +113,14 @@ function verdict_in_words(   r, i, word) {
   }
   if (FAILURE != "unreadable") print "server: " told_server()
   else for (i = 1; i in LOOKED_FOR; i++) print ((i == 1 ? "looked for:\n    " : "    ") LOOKED_FOR[i])
+  if (FAILURE != "") explain_failure()
+  if (NHERE) print "\n" ON_THIS_MACHINE
+  for (i = 1; i <= NHERE; i++) if (!HERE_GPU[i] || DRIVER != "" || NG) print "    " HERE[i]
 }
 
 function end_host() {
   if (HOST == "") return
-  if (FORM ~ /explain$/) { clean(); if (!explain(HOST)) WORST = 4; return }
+  if (FORM ~ /explain$/) { if (!explain(HOST)) WORST = 4; return }
   if (HOST != "typed") read_host()
   else forget_host()
   told_by_hand()
@@ -144,12 +147,16 @@ function told_by_hand(   i, tegra, arch) {
   if (FAILURE == "unreadable" && (DRIVER != "" || NG)) FAILURE = ""
 }
 
-# on the server itself the kernel says which CPU and, without nvidia-smi, which GPUs there are
+# on the server itself the kernel says which CPU and driver and, without nvidia-smi, which GPUs there are
 function told_by_kernel(   i) {
   if (H_ARCH == "") return
   ARCH = H_ARCH
+  if (DRIVER != "") return
+  look_at(H_MODULE)
+  if (has("MODULE")) DRIVER = group(1) != "" ? group(1) : group(2)
   if (FAILURE != "not_installed" || DRIVER == "") return
-  FAILURE = ""; NG = 0
+  FAILURE = ""; NG = 0; LIMIT = ""; MIG = 0
+  if (PLATFORM != "tegra") PLATFORM = "linux"
   for (i = 1; i <= H_MODELS; i++) { named(H_MODEL[i]); G_INDEX[++NG] = i - 1; G_NAME[NG] = H_MODEL[i]; G_CAP[NG] = N_CAP }
 }
 
@@ -158,6 +165,9 @@ BEGIN { prepare(); HOST = "" }
 /^driver / { H_DRIVER = substr($0, 8); next }
 /^gpu / { H_GPU[++H_GPUS] = substr($0, 5); next }
 /^arch / { H_ARCH = substr($0, 6); next }
+/^module / { H_MODULE = H_MODULE substr($0, 8) "\n"; next }
+/^here / { HERE[++NHERE] = substr($0, 6); HERE_GPU[NHERE] = 0; next }
+/^here-gpu / { HERE[++NHERE] = substr($0, 10); HERE_GPU[NHERE] = 1; next }
 /^model / { H_MODEL[++H_MODELS] = substr($0, 7); next }
 { DUMP[++NDUMP] = $0; if ($0 ~ /(^| )([89a-f][0-9a-f]|00)/) DUMP_PLAIN = 0 }
 END { end_host(); exit WORST + 0 }

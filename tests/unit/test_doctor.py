@@ -427,15 +427,22 @@ def test_a_live_server_without_nvidia_smi_asks_the_kernel(tmp_path: Path, monkey
 def test_podman_under_dockers_name_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs(
         tmp_path / "bin", monkeypatch, nvidia_smi="exit 9\n",
-        docker="case \"$1\" in info) echo '{\"ServerVersion\": \"4.9\"}';; *) echo podman version 4.9.4;; esac\n",
+        docker="""echo '{"host": {}, "store": {"graphRoot": "/"}, "version": {"Version": "4.9.4"}}'\n""",
     )
-    assert "podman under that name" in live.examine(NAMES, root=tmp_path).notes[0]
+    assert live.examine(NAMES, root=tmp_path).notes[0] == (
+        "docker: 4.9.4, podman under that name: its GPUs come with --device nvidia.com/gpu=all"
+    )
 
 
 def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs(tmp_path / "bin", monkeypatch, nvidia_smi="exec sleep 60\n", docker="exit 1\n")
-    monkeypatch.setattr(live, "PATIENCE", 0.1)
-    assert live.examine(NAMES, root=tmp_path).server.failure == "unreadable"
+    asked = tmp_path / "asked"
+    script = f"echo once >>{asked}\nexec sleep 60\n"
+    programs(tmp_path / "bin", monkeypatch, nvidia_smi=script, docker="exit 1\n", podman="exit 1\n")
+    monkeypatch.setattr(live, "PATIENCE", 0.5)
+    here = live.examine(NAMES, root=kernel(tmp_path / "root", driver="535.154.05", model="NVIDIA A10"))
+    assert (here.server.failure, here.server.driver) == ("unreadable", "535.154.05")
+    assert here.notes[0].startswith("nvidia-smi: no answer within 0.5 s")
+    assert asked.read_text() == "once\n"
 
 
 def test_without_anything_this_machine_is_asked(
