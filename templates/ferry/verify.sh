@@ -76,7 +76,8 @@ verify_signature() {
         "ssh-keygen 이 없거나 -Y verify 를 모릅니다 (OpenSSH 8.2 이상)"
       return ;;
   esac
-  principals=$(ssh-keygen -Y find-principals -s "$signature" -f "$signers" <"$sums" 2>/dev/null) || principals=''
+  # Not those of find-principals: it names the first line of a key alone, which may be for something else.
+  principals=$(sed -e 's/#.*//' -e 's/^[[:space:]]*//' -e '/^$/d' -e 's/[[:space:]].*//' "$signers" | tr -d '"' | tr , '\n')
   while IFS= read -r principal; do
     [ -n "$principal" ] || continue
     if ssh-keygen -Y verify -f "$signers" -I "$principal" -n "$namespace" -s "$signature" \
