@@ -69,9 +69,9 @@ EOT
 require_room() {
   root=$(engine_root)
   [ -d "$root" ] || return 0 # it runs elsewhere: nothing can be known
-  needed=$((2 * image_size + 100000000))
-  free=$(($(df -Pk "$root" | awk 'NR == 2 { print $4 }') * 1024))
-  [ "$free" -ge "$needed" ] || refuse "$no_space" \
+  needed=$(sum "$image_size" "$image_size" 100000000)
+  free=$(free_in "$root")
+  ! is_less "$free" "$needed" || refuse "$no_space" \
     "$image_name needs $(human "$needed") in $root while it is loaded, and $(human "$free") are free; nothing was changed
   sh ferry.sh status lists what runs; docker image ls and docker image prune free room" \
     "$image_name 을(를) 올리는 동안 $root 에 $(human "$needed") 필요, 남은 공간 $(human "$free"). 바뀐 것은 없습니다

@@ -21,19 +21,19 @@ place_model() {
   model_missing=0
   while read -r size hash path; do
     [ -f "$model_target/$path" ] && [ "$(bytes_of "$model_target/$path")" = "$size" ] &&
-      [ "$(digest <"$model_target/$path")" = "$hash" ] || model_missing=$((model_missing + size))
+      [ "$(digest <"$model_target/$path")" = "$hash" ] || model_missing=$(sum "$model_missing" "$size")
   done <<EOT
 $model_files
 EOT
-  if [ "$model_missing" -eq 0 ]; then
+  if [ "$model_missing" = 0 ]; then
     say "model $1: in place" "모델 $1: 제자리에 있음"
     return
   fi
   (umask 022 && mkdir -p "$model_target" 2>/dev/null) || refuse "$not_ready" \
     "cannot make $model_target; take another folder with --models" \
     "$model_target 을(를) 만들 수 없습니다. --models 로 다른 폴더를 지정하십시오"
-  free=$(($(df -Pk "$model_target" | awk 'NR == 2 { print $4 }') * 1024))
-  [ "$free" -gt "$model_missing" ] || refuse "$no_space" \
+  free=$(free_in "$model_target")
+  ! is_less "$free" "$model_missing" || refuse "$no_space" \
     "model $1 needs $(human "$model_missing") in $model_target, and $(human "$free") are free" \
     "모델 $1 에는 $model_target 에 $(human "$model_missing") 필요, 남은 공간 $(human "$free")"
   say "model $1: copying $(human "$model_missing") to $model_target" \

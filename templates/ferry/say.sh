@@ -56,6 +56,23 @@ human() {
   }'
 }
 
+# Sizes are reckoned by awk: some shells count to 2^31 only, and two gigabytes are more.
+
+# the sum of the numbers that are given
+sum() {
+  printf '%s\n' "$@" | awk '{ all += $1 } END { printf "%.0f", all }'
+}
+
+# whether the first number is below the second
+is_less() {
+  awk -v a="$1" -v b="$2" 'BEGIN { exit !(a + 0 < b + 0) }'
+}
+
+# bytes that are free where a folder lies
+free_in() {
+  df -Pk "$1" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }'
+}
+
 # lines with something before each
 indent() {
   sed 's/^/    /'
