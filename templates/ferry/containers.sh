@@ -27,19 +27,37 @@ find_instance() {
 
 # only one ferry.sh at a time changes an instance; a lock whose owner is gone is nobody's
 take_lock() {
+  [ -z "$locked" ] || return 0
   mkdir -p "$state" 2>/dev/null || refuse "$not_ready" "cannot write $state; set FERRY_STATE to a folder that can be" \
     "$state 에 쓸 수 없습니다. FERRY_STATE 로 쓸 수 있는 폴더를 지정하십시오"
   if ! mkdir "$state/lock" 2>/dev/null; then
-    owner=$(cat "$state/lock/pid" 2>/dev/null || echo '')
-    if [ -n "$owner" ] && kill -0 "$owner" 2>/dev/null; then
-      refuse "$busy" "another ferry.sh (process $owner) is at work on $instance; wait for it" \
-        "다른 ferry.sh (프로세스 $owner) 가 $instance 작업 중입니다. 끝날 때까지 기다리십시오"
-    fi
+    find_owner
+    [ -z "$owner" ] || refuse "$busy" "another ferry.sh (process $owner) is at work on $instance; wait for it" \
+      "다른 ferry.sh (프로세스 $owner) 가 $instance 작업 중입니다. 끝날 때까지 기다리십시오"
     rm -rf "$state/lock"
-    mkdir "$state/lock" || refuse "$busy" "another ferry.sh was quicker" "다른 ferry.sh 가 먼저 시작했습니다"
+    mkdir "$state/lock" 2>/dev/null || refuse "$busy" "another ferry.sh was quicker" "다른 ferry.sh 가 먼저 시작했습니다"
   fi
-  echo "$$" >"$state/lock/pid"
   locked=yes
+  own_lock echo "$$"
+}
+
+# the process that holds the lock, if it lives; after a restart of the server its number may be another program's
+find_owner() {
+  owner=$(cat "$state/lock/pid" 2>/dev/null) || { sleep 1 && owner=$(cat "$state/lock/pid" 2>/dev/null); } || owner=''
+  if [ -z "$owner" ] || ! kill -0 "$owner" 2>/dev/null; then
+    owner=''
+  elif [ -r "/proc/$owner/cmdline" ]; then
+    case $(tr '\0' ' ' <"/proc/$owner/cmdline") in
+      *ferry*) ;;
+      *) owner='' ;;
+    esac
+  fi
+}
+
+# the lock is of the process whose number this command tells
+own_lock() {
+  { "$@" >"$state/lock/pid.partial" && mv "$state/lock/pid.partial" "$state/lock/pid"; } ||
+    refuse "$no_space" "cannot write into $state: is its disk full?" "$state 에 쓸 수 없습니다. 디스크가 가득 찼습니까?"
 }
 
 drop_lock() {
@@ -71,23 +89,59 @@ is_running() {
   [ "$(field "$1" '{{.State.Running}}')" = true ]
 }
 
-# all containers of this instance, one a line: NAME SERVICE GENERATION SEQUENCE VERSION. Two questions to the engine,
-# however many there are
-ours() {
-  ours_ids=$("$engine" ps --all --quiet --no-trunc --filter "label=$label.instance=$instance" </dev/null)
-  [ -n "$ours_ids" ] || return 0
-  # shellcheck disable=SC2086 # ids have no blanks
-  "$engine" container inspect --format "{{.Name}} $(labelled service) $(labelled generation) $(
-    labelled sequence) $(labelled version)" $ours_ids 2>/dev/null </dev/null | sed 's|^/||'
+# look at all containers of this instance: $here has one a line, NAME SERVICE GENERATION SEQUENCE VERSION SETTINGS
+# RUNNING. Two questions to the engine, however many there are; one that is not answered ends everything, since
+# "nothing is here" would be believed
+look() {
+  look_once || look_once || no_answer # a container may go between the questions
 }
 
-names_of_ours() {
-  ours | cut -d' ' -f1
+look_once() {
+  here=''
+  here_ids=$("$engine" ps --all --quiet --no-trunc --filter "label=$label.instance=$instance" 2>/dev/null </dev/null) ||
+    return 1
+  [ -n "$here_ids" ] || return 0
+  # shellcheck disable=SC2086 # ids have no blanks
+  here=$("$engine" container inspect --format "{{.Name}} $(labelled service) $(labelled generation) $(
+    labelled sequence) $(labelled version) $(labelled settings) {{.State.Running}}" $here_ids 2>/dev/null </dev/null) ||
+    return 1
+  here=$(printf '%s\n' "$here" | sed 's|^/||')
+}
+
+no_answer() {
+  engine_said=$("$engine" ps --all 2>&1 >/dev/null </dev/null | tail -n 1)
+  refuse "$no_engine" "$engine_kind does not answer any more: ${engine_said:-it did just now, so try again}" \
+    "$engine_kind 이(가) 더 이상 응답하지 않습니다: ${engine_said:-다시 시도하십시오}"
+}
+
+# the line of one container in $here
+row() {
+  printf '%s\n' "$here" | awk -v name="$1" '$1 == name'
+}
+
+names_here() {
+  printf '%s\n' "$here" | cut -d' ' -f1
 }
 
 # the services of this instance that are here, whatever release brought them
 services_here() {
-  ours | cut -d' ' -f2 | sort -u
+  printf '%s\n' "$here" | cut -d' ' -f2 | sort -u
+}
+
+# of $here the containers that serve, not those that ran before
+serving() {
+  printf '%s\n' "$here" | while read -r one_name one_service one_rest; do
+    [ "$one_name" != "$prefix$one_service" ] || printf '%s %s %s\n' "$one_name" "$one_service" "$one_rest"
+  done
+}
+
+# the generations of a service that ran before, newest first
+generations() {
+  names_here | while read -r one_name; do
+    case $one_name in
+      "$prefix$1".gen*) printf '%s\n' "${one_name##*.gen}" ;;
+    esac
+  done | sort -rn
 }
 
 # how a container is known to be well is written on it: the release that made it may be another
@@ -111,22 +165,6 @@ $(labelled variant)
 $(labelled gpu)
 {{.State.StartedAt}}")
 EOT
-}
-
-# of lines of `ours`: the generations of a service that ran before, newest first
-generations() {
-  while read -r one_name _; do
-    case $one_name in
-      "$prefix$1".gen*) printf '%s\n' "${one_name##*.gen}" ;;
-    esac
-  done | sort -rn
-}
-
-# of lines of `ours`: the containers that serve, not those that ran before
-serving() {
-  while read -r one_name one_service one_rest; do
-    [ "$one_name" != "$prefix$one_service" ] || printf '%s %s %s\n' "$one_name" "$one_service" "$one_rest"
-  done
 }
 
 # hand the words with which a service is started to a function: FUNCTION CONTAINER PURPOSE; the facts of the service and

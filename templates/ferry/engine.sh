@@ -84,9 +84,13 @@ is_whole() {
   is_creatable "$1"
 }
 
-# `docker load` of some versions leaves images of which no container can be made, and says that all is well
+# `docker load` of some versions leaves images of which no container can be made, and says that all is well. The name
+# is one that a killed ferry.sh may have left
 is_creatable() {
-  tried=$("$engine" create --pull=never --network none "$1" 2>/dev/null) || return 1
-  tried=$(printf '%s\n' "$tried" | tail -n 1)
-  "$engine" rm --force --volumes "$tried" >/dev/null 2>&1 || :
+  try_create "$1" || { "$engine" rm --force torchferry-try >/dev/null 2>&1 </dev/null && try_create "$1"; } || return 1
+  "$engine" rm --force --volumes torchferry-try >/dev/null 2>&1 </dev/null || :
+}
+
+try_create() {
+  "$engine" create --pull=never --network none --name torchferry-try "$1" >/dev/null 2>&1 </dev/null
 }

@@ -15,15 +15,15 @@ health_of() {
 
 status_of_all() {
   any=''
-  here=$(ours)
-  for one_service in $(printf '%s\n' "$here" | serving | cut -d' ' -f2 | sort); do
+  look
+  for one_service in $(serving | cut -d' ' -f2 | sort); do
     container=$prefix$one_service
     any=yes
     facts_on "$container"
     what="$release_name $image_version ($image_variant, $([ -n "$image_gpu" ] && echo GPU || echo CPU)), $(health_of "$container")"
     since=$(printf '%.19s' "$started_at")
-    back=$(printf '%s\n' "$here" | generations "$one_service" | head -n 1)
-    [ -z "$back" ] || back=$(label_of "$container.gen$back" version)
+    back=$(generations "$one_service" | head -n 1)
+    [ -z "$back" ] || back=$(row "$container.gen$back" | cut -d' ' -f5)
     say "$one_service: $what, since $since UTC; rollback: ${back:-nothing to go back to}" \
       "$one_service: $what, 시작 $since UTC; 되돌리기: ${back:-없음}"
   done
@@ -48,6 +48,7 @@ logs() {
   options '--name' "$@"
   find_engine
   find_instance
+  look
   for one_service in ${logs_service:-$(services_here)}; do
     exists "$prefix$one_service" || refuse "$nothing_there" "there is no $one_service here" "$one_service 이(가) 없습니다"
     "$engine" logs --tail 200 "$prefix$one_service" </dev/null 2>&1
@@ -61,11 +62,11 @@ rollback() {
   find_instance
   take_lock
   recover
-  here=$(ours)
-  newest=$(printf '%s\n' "$here" | serving | cut -d' ' -f3 | sort -n | tail -n 1)
+  look
+  newest=$(serving | cut -d' ' -f3 | sort -n | tail -n 1)
   to_return='' brand_new=''
-  for one_service in $(printf '%s\n' "$here" | serving | awk -v newest="$newest" '$3 == newest { print $2 }' | sort); do
-    if [ -n "$(printf '%s\n' "$here" | generations "$one_service")" ]; then
+  for one_service in $(serving | awk -v newest="$newest" '$3 == newest { print $2 }' | sort); do
+    if [ -n "$(generations "$one_service")" ]; then
       to_return="$to_return $one_service"
     else
       brand_new="$brand_new $one_service"
@@ -82,6 +83,7 @@ return_all() (
   for one_service in $to_return; do
     return_one "$one_service"
   done
+  rm -f "$state/pending"
   for one_service in $to_return; do
     remove "$prefix$one_service.dropped"
   done
@@ -89,28 +91,30 @@ return_all() (
     remove "$prefix$one_service"
     say "$one_service: removed; nothing ran there before" "$one_service: 제거함. 이전에 실행된 것이 없음"
   done
-  rm -f "$state/pending"
 )
 
 return_one() {
   returned=$1
   container=$prefix$returned
-  number=$(printf '%s\n' "$here" | generations "$returned" | head -n 1)
-  facts_on "$container.gen$number"
+  old=$(generations "$returned" | head -n 1)
+  facts_on "$container.gen$old"
   release_version=$image_version
-  printf 'rollback %s %s\n' "$returned" "$number" >>"$state/pending"
-  "$engine" stop --time 15 "$container" >/dev/null </dev/null
-  "$engine" rename "$container" "$container.dropped" </dev/null
-  "$engine" rename "$container.gen$number" "$container" </dev/null
   problem=''
-  if "$engine" start "$container" >/dev/null </dev/null 2>"$state/said" && prove "$container"; then
+  if swap_back 2>"$state/said" && prove "$container"; then
     say "$returned: back to $release_version" "$returned: $release_version 으로 되돌림"
     return
   fi
-  [ -n "$problem" ] || problem=$(cat "$state/said")
   last=$(last_words "$container")
   undo
   failed 'what ran until now was started again' '지금까지 실행되던 것을 다시 시작했습니다'
+}
+
+swap_back() {
+  printf 'rollback %s %s\n' "$returned" "$old" >>"$state/pending" &&
+    "$engine" stop --time 15 "$container" >/dev/null </dev/null &&
+    "$engine" rename "$container" "$container.dropped" </dev/null &&
+    "$engine" rename "$container.gen$old" "$container" </dev/null &&
+    "$engine" start "$container" >/dev/null </dev/null
 }
 
 stop() {
@@ -119,9 +123,10 @@ stop() {
   find_instance
   take_lock
   recover
-  for one_service in $(services_here); do
-    exists "$prefix$one_service" || continue
-    "$engine" stop --time 15 "$prefix$one_service" >/dev/null </dev/null
+  look
+  for one_service in $(serving | cut -d' ' -f2); do
+    "$engine" stop --time 15 "$prefix$one_service" >/dev/null </dev/null ||
+      refuse "$no_engine" "$engine_kind did not stop $one_service" "$engine_kind 이(가) $one_service 을(를) 멈추지 못했습니다"
     say "$one_service: stopped; sh ferry.sh run starts it again" "$one_service: 멈춤. sh ferry.sh run 으로 다시 시작"
   done
   drop_lock
@@ -133,7 +138,8 @@ uninstall() {
   find_engine
   find_instance
   take_lock
-  for one in $(names_of_ours); do
+  look
+  for one in $(names_here); do
     remove "$one"
   done
   "$engine" network rm "$network" >/dev/null 2>&1 </dev/null || :

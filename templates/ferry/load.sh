@@ -83,6 +83,7 @@ load_image() {
   image "$1"
   if is_whole "$image_name"; then
     say "load $image_name: it is here already" "load $image_name: 이미 있음"
+    drop_incoming
     return
   fi
   require_room
@@ -103,18 +104,18 @@ $(printf '%s\n' "$said" | tail -n 5 | indent)
 $(printf '%s\n' "$said" | tail -n 5 | indent)
   손상 여부는 sh ferry.sh verify, 나머지는 $engine_kind 로그와 df $(engine_root) 로 확인하십시오"
   fi
-  keep_old
-  "$engine" tag "$image_incoming" "$image_name"
+  { keep_old && "$engine" tag "$image_incoming" "$image_name"; } || refuse "$load_failed" \
+    "$engine_kind did not give $image_incoming the name $image_name" \
+    "$engine_kind 이(가) $image_incoming 에 $image_name 이름을 주지 못했습니다"
   drop_incoming
 }
 
 # an image that had the name before keeps another
 keep_old() {
   old_id=$(id_of "$image_name")
-  if [ -n "$old_id" ] && [ "$old_id" != "$(id_of "$image_incoming")" ]; then
-    old_id=${old_id#sha256:}
-    "$engine" tag "$image_name" "$image_service:rollback-$(printf '%.12s' "$old_id")"
-  fi
+  [ -n "$old_id" ] && [ "$old_id" != "$(id_of "$image_incoming")" ] || return 0
+  old_id=${old_id#sha256:}
+  "$engine" tag "$image_name" "$image_service:rollback-$(printf '%.12s' "$old_id")"
 }
 
 drop_incoming() {
@@ -134,5 +135,7 @@ load() {
   find_engine
   choose_images
   verify_all "$chosen"
+  find_instance
+  take_lock
   load_chosen
 }

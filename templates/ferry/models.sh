@@ -29,7 +29,7 @@ EOT
     say "model $1: in place" "모델 $1: 제자리에 있음"
     return
   fi
-  mkdir -p "$model_target" 2>/dev/null || refuse "$not_ready" \
+  (umask 022 && mkdir -p "$model_target" 2>/dev/null) || refuse "$not_ready" \
     "cannot make $model_target; take another folder with --models" \
     "$model_target 을(를) 만들 수 없습니다. --models 로 다른 폴더를 지정하십시오"
   free=$(($(df -Pk "$model_target" | awk 'NR == 2 { print $4 }') * 1024))
@@ -50,13 +50,28 @@ place_model_file() {
   if [ -f "$placed" ] && [ "$(bytes_of "$placed")" = "$2" ] && [ "$(digest <"$placed")" = "$3" ]; then
     return
   fi
-  mkdir -p "${placed%/*}"
   partial=${placed%/*}/.${placed##*/}.partial
-  if ! cp "models/$1/$4" "$partial" || [ "$(digest <"$partial")" != "$3" ]; then
+  if ! copy_said=$(copy_model_file "models/$1/$4" 2>&1); then
     rm -f "$partial"
-    refuse "$wrong_bytes" "models/$1/$4 could not be copied whole to $model_target; sh ferry.sh verify tells damage" \
-      "models/$1/$4 을(를) $model_target 에 온전히 복사하지 못했습니다. 손상 여부는 sh ferry.sh verify"
+    copy_code=$not_ready
+    case $copy_said in
+      *[Nn]'o space'* | *quota*) copy_code=$no_space ;;
+    esac
+    refuse "$copy_code" "models/$1/$4 could not be copied to $model_target; what runs was not touched. It said:
+$(printf '%s\n' "$copy_said" | indent)" \
+      "models/$1/$4 을(를) $model_target 에 복사하지 못했습니다. 실행 중인 것은 그대로입니다. 메시지:
+$(printf '%s\n' "$copy_said" | indent)"
   fi
-  chmod a+r "$partial"
+  if [ "$(digest <"$partial")" != "$3" ]; then
+    rm -f "$partial"
+    refuse "$wrong_bytes" "models/$1/$4 has other bytes than the release has: it was damaged or changed. Bring it again; what runs was not touched" \
+      "models/$1/$4 이(가) 릴리스와 다릅니다: 손상되었거나 변경됨. 다시 가져오십시오. 실행 중인 것은 그대로입니다"
+  fi
   mv -f "$partial" "$placed"
 }
+
+# whatever the umask is here, the service's user has to read it
+copy_model_file() (
+  umask 022
+  mkdir -p "${placed%/*}" && cp "$1" "$partial" && chmod 644 "$partial"
+)

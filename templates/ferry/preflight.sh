@@ -106,6 +106,8 @@ cure_of() {
   case $1 in
     *written*) say "chown -R $service_user:$service_user its folder on the server" \
       "서버의 폴더를 chown -R $service_user:$service_user 하십시오" ;;
+    *empty*) say "$engine_kind sees another disk than this shell: does it run elsewhere, or not as root?" \
+      "$engine_kind 이(가) 이 셸과 다른 디스크를 봅니다. 다른 곳에서, 또는 root 가 아닌 사용자로 실행됩니까?" ;;
     *) say "chmod -R a+rX its folder on the server" "서버의 폴더를 chmod -R a+rX 하십시오" ;;
   esac
 }

@@ -63,6 +63,7 @@ prove() {
 
 # what a container that failed leaves behind: its last lines, and what they mean
 last_words() {
+  [ -n "$problem" ] || problem=$(cat "$state/said")
   last_log=$("$engine" logs --tail 30 "$1" </dev/null 2>&1 || :)
   printf '%s\n' "$problem" | indent
   say 'its last lines:' '마지막 로그:'

@@ -21,11 +21,10 @@ receipt() {
   printf 'torchferry receipt 1\nhost %s\nmade %s\nengine %s %s %s\n' "$(uname -n)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
     "$engine_kind" "$("$engine" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/')" "$(engine_store)"
   printf 'release %s\ninstance %s\nsequence %s\n' "$release_name" "$instance" "$(cat "$state/sequence" 2>/dev/null || echo 0)"
-  for one_service in $(services_here); do
-    container=$prefix$one_service
-    exists "$container" || continue
-    printf 'service %s %s %s %s\n' "$one_service" "$(label_of "$container" version)" "$(label_of "$container" variant)" \
-      "$(is_running "$container" && echo running || echo stopped)"
+  look
+  serving | while read -r container one_service _ _ version _ is_up; do
+    [ "$is_up" = true ] && is_up=running || is_up=stopped
+    printf 'service %s %s %s %s\n' "$one_service" "$version" "$(label_of "$container" variant)" "$is_up"
   done
   for one_service in $services; do
     for one in $("$engine" image ls --format '{{.Repository}}:{{.Tag}}' "$one_service" </dev/null); do

@@ -53,7 +53,7 @@ report_all() {
   shown "$engine" image ls
   section status
   status_of_all
-  for one in $(names_of_ours); do
+  for one in $(names_here); do
     shown_container "$one"
     section "log of $one"
     "$engine" logs --tail 100 "$one" </dev/null 2>&1 || :

@@ -11,7 +11,7 @@ $last"
 # an older release than what runs, or ran last. Whoever went back, or was allowed to, is there now: what ran in between
 # does not count any more
 check_sequence() {
-  highest=$(ours | serving | cut -d' ' -f4 | sort -n | tail -n 1)
+  highest=$(serving | cut -d' ' -f4 | sort -n | tail -n 1)
   : "${highest:=$(cat "$state/sequence" 2>/dev/null || echo 0)}"
   [ "$highest" -le "$release_sequence" ] || [ -n "$allow_downgrade" ] || refuse "$not_ready" \
     "$release is older (sequence $release_sequence) than what this server had (sequence $highest); sh ferry.sh rollback goes back to what ran before, --allow-downgrade takes this one all the same" \
@@ -34,20 +34,20 @@ choose_to_start() {
   to_start=''
   while IFS= read -r one_image; do
     facts_of "$one_image"
-    container=$prefix$image_service
-    settings=$(with_settings digest_of none final)
-    if [ "$(label_of "$container" settings)" = "$settings" ]; then
-      is_running "$container" || "$engine" start "$container" >/dev/null 2>&1 </dev/null || :
-      if is_running "$container" && wait_healthy "$container" "$(field "$container" '{{.RestartCount}}')"; then
-        say "$image_service: runs already with these settings, and is well" "$image_service: 같은 설정으로 이미 정상 실행 중"
-        continue
-      fi
-    fi
-    to_start="$to_start$one_image$newline"
+    runs_well || to_start="$to_start$one_image$newline"
   done <<EOT
 $chosen
 EOT
   to_start=${to_start%"$newline"}
+}
+
+runs_well() {
+  container=$prefix$image_service
+  settings=$(with_settings digest_of none final)
+  [ "$(row "$container" | cut -d' ' -f6)" = "$settings" ] || return 1
+  is_running "$container" || "$engine" start "$container" >/dev/null 2>&1 </dev/null || return 1
+  wait_healthy "$container" "$(field "$container" '{{.RestartCount}}')" || return 1
+  say "$image_service: runs already with these settings, and is well" "$image_service: 같은 설정으로 이미 정상 실행 중"
 }
 
 # copies of folders, then a command in the new image: what an update needs before the new one takes over
@@ -83,12 +83,12 @@ try_candidate() {
   candidate=$prefix$image_service.next
   remove "$candidate"
   say "$image_service: starting $release_version beside what runs" "$image_service: 실행 중인 것 옆에서 $release_version 시작"
-  with_settings create "$candidate" candidate
-  if "$engine" start "$candidate" >/dev/null </dev/null 2>"$state/said" && prove "$candidate"; then
+  problem=''
+  if with_settings create "$candidate" candidate 2>"$state/said" &&
+    "$engine" start "$candidate" >/dev/null 2>"$state/said" </dev/null && prove "$candidate"; then
     remove "$candidate"
     return
   fi
-  [ -n "$problem" ] || problem=$(cat "$state/said")
   last=$(last_words "$candidate")
   remove "$candidate"
   failed 'what ran before runs on' '이전 것은 계속 실행 중입니다'
@@ -97,61 +97,64 @@ try_candidate() {
 # one service from the old container to the new; $state/pending says what an interrupted switch has to undo
 switch() {
   container=$prefix$image_service
-  remove "$container.new"
-  with_settings create "$container.new" final
-  old=''
-  if exists "$container"; then
-    old=$(label_of "$container" generation)
-    old=${old:-0}
-  fi
-  printf 'run %s %s\n' "$image_service" "$old" >>"$state/pending"
-  if [ -n "$old" ]; then
-    "$engine" stop --time 15 "$container" >/dev/null </dev/null
-    "$engine" rename "$container" "$container.gen$old" </dev/null
-    "$engine" tag "$(field "$container.gen$old" '{{.Image}}')" "$image_service:rollback" 2>/dev/null || :
-  fi
-  "$engine" rename "$container.new" "$container" </dev/null
+  old=$(row "$container" | cut -d' ' -f3)
   problem=''
-  if "$engine" start "$container" >/dev/null </dev/null 2>"$state/said" && prove "$container"; then
+  remove "$container.new"
+  if with_settings create "$container.new" final 2>"$state/said" && swap_in 2>"$state/said" && prove "$container"; then
     say "$image_service: $release_version runs" "$image_service: $release_version 실행 중"
     return
   fi
-  [ -n "$problem" ] || problem=$(cat "$state/said")
   last=$(last_words "$container")
   undo
   failed 'what ran before was started again' '이전 것을 다시 시작했습니다'
 }
 
-# put right what a switch left half done: each line of pending, the newest first
+# each step has to succeed; in a chain, since the shell's -e does not count where a function is asked how it went
+swap_in() {
+  printf 'run %s %s %s\n' "$image_service" "${old:--}" "$generation" >>"$state/pending" &&
+    { [ -z "$old" ] || put_away; } &&
+    "$engine" rename "$container.new" "$container" </dev/null &&
+    "$engine" start "$container" >/dev/null </dev/null
+}
+
+# the old one steps aside; its image keeps a name
+put_away() {
+  "$engine" stop --time 15 "$container" >/dev/null </dev/null &&
+    "$engine" rename "$container" "$container.gen$old" </dev/null || return 1
+  "$engine" tag "$(field "$container.gen$old" '{{.Image}}')" "$image_service:rollback" 2>/dev/null </dev/null || :
+}
+
+# put right what a switch left half done: each line of pending, the newest first. Every step may have been done already
 undo() {
   [ -s "$state/pending" ] || return 0
+  undo_said=''
   awk '{ line[NR] = $0 } END { for (i = NR; i; i--) print line[i] }' "$state/pending" >"$state/undoing"
-  while read -r kind undo_service number; do
-    undo_one "$prefix$undo_service" "$kind" "$number"
+  while read -r kind undo_service old new; do
+    one_said=$(undo_one "$prefix$undo_service" 2>&1 >/dev/null) || undo_said="$undo_said$undo_service: $one_said$newline"
   done <"$state/undoing"
+  [ -z "$undo_said" ] || refuse "$start_failed" \
+    "what ran before could not be put back yet; the same command tries again. $engine_kind said:
+$(printf '%s' "$undo_said" | indent)" \
+    "이전 것을 아직 되돌리지 못했습니다. 같은 명령이 다시 시도합니다. $engine_kind 메시지:
+$(printf '%s' "$undo_said" | indent)"
   rm -f "$state/pending" "$state/undoing"
 }
 
+# the container that serves is the old one again, and runs
 undo_one() {
   remove "$1.new"
-  case $2 in
-    run)
-      [ -n "$3" ] || { remove "$1" && return; }
-      if exists "$1.gen$3"; then
-        remove "$1"
-        "$engine" rename "$1.gen$3" "$1" </dev/null
-      fi ;;
-    rollback)
-      if exists "$1.dropped"; then
-        if exists "$1"; then
-          "$engine" stop --time 15 "$1" >/dev/null 2>&1 </dev/null || :
-          "$engine" rename "$1" "$1.gen$3" </dev/null
-        fi
-        "$engine" rename "$1.dropped" "$1" </dev/null
-      fi ;;
-  esac
-  "$engine" start "$1" >/dev/null </dev/null || warn "$1 could not be started again: $engine_kind start $1" \
-    "$1 을(를) 다시 시작하지 못했습니다: $engine_kind start $1"
+  if [ "$kind" = run ]; then
+    # only what the switch itself brought
+    [ "$(label_of "$1" generation)" != "$new" ] || remove "$1"
+    [ "$old" != - ] || return 0
+    ! exists "$1.gen$old" || "$engine" rename "$1.gen$old" "$1" </dev/null || return 1
+  elif exists "$1.dropped"; then
+    if exists "$1"; then
+      "$engine" stop --time 15 "$1" </dev/null && "$engine" rename "$1" "$1.gen$old" </dev/null || return 1
+    fi
+    "$engine" rename "$1.dropped" "$1" </dev/null || return 1
+  fi
+  "$engine" start "$1" </dev/null
 }
 
 # what an earlier ferry.sh left when it was killed
@@ -160,9 +163,10 @@ recover() {
     warn 'an earlier switch was cut off: putting back what ran before' '이전 전환이 중단되었습니다: 이전 것을 되돌립니다'
     undo
   fi
-  for one in $(names_of_ours); do
+  look
+  for one in $(names_here); do
     case $one in
-      *.next | *.new) remove "$one" ;;
+      *.next | *.new | *.dropped) remove "$one" ;;
     esac
   done
 }
@@ -171,7 +175,7 @@ recover() {
 detach() {
   trap '' HUP INT TERM PIPE
   # shellcheck disable=SC2016 # the inner shell's parent is this one, of which $$ says nothing
-  sh -c 'echo "$PPID"' >"$state/lock/pid"
+  own_lock sh -c 'echo "$PPID"'
 }
 
 switch_all() (
@@ -191,6 +195,7 @@ run_chosen() {
   find_hasher
   take_lock
   recover
+  look
   check_sequence
   require_loaded
   while IFS= read -r one_image; do
@@ -215,7 +220,7 @@ EOT
 
 # a number that this server never had: copies of folders are named by it, too
 next_generation() {
-  generation=$(ours | cut -d' ' -f3 | sort -n | tail -n 1)
+  generation=$(printf '%s\n' "$here" | cut -d' ' -f3 | sort -n | tail -n 1)
   seen=$(cat "$state/generation" 2>/dev/null || echo 0)
   [ "$seen" -le "${generation:-0}" ] || generation=$seen
   generation=$((${generation:-0} + 1))
@@ -233,7 +238,7 @@ prepare() {
   while IFS= read -r one_image; do
     facts_of "$one_image"
     settings=$(with_settings digest_of none final)
-    exists "$prefix$image_service" || continue
+    [ -n "$(row "$prefix$image_service")" ] || continue
     before_update
     [ -n "$stop_first" ] || ! is_running "$prefix$image_service" || try_candidate
   done <<EOT
@@ -242,15 +247,19 @@ EOT
 }
 
 make_network() {
-  "$engine" network inspect "$network" >/dev/null 2>&1 </dev/null ||
-    "$engine" network create --label "$label.instance=$instance" "$network" >/dev/null </dev/null
+  "$engine" network inspect "$network" >/dev/null 2>&1 </dev/null && return
+  network_said=$("$engine" network create --label "$label.instance=$instance" "$network" 2>&1 </dev/null) ||
+    refuse "$not_ready" "$engine_kind has no network $network, and does not make it; nothing was stopped. It said:
+$(printf '%s\n' "$network_said" | indent)" \
+      "$engine_kind 에 $network 네트워크가 없고 만들지도 못했습니다. 멈춘 것은 없습니다. 메시지:
+$(printf '%s\n' "$network_said" | indent)"
 }
 
 # three generations back are enough; images keep their names
 prune() {
-  ran=$(ours)
+  look
   for one_service in $services; do
-    for number in $(printf '%s\n' "$ran" | generations "$one_service" | sed 1,3d); do
+    for number in $(generations "$one_service" | sed 1,3d); do
       remove "$prefix$one_service.gen$number"
     done
   done
@@ -273,6 +282,8 @@ up() {
   say "$release${release_revision:+ ($release_revision)} on $where" "$release${release_revision:+ ($release_revision)}, $where"
   choose_images
   verify_all "$chosen"
+  find_instance
+  take_lock
   load_chosen
   run_chosen
 }

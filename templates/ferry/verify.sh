@@ -147,7 +147,11 @@ EOT
 check_others() {
   archives=''
   for_each_image note_files
-  while IFS= read -r line; do
+  for name in ferry.sh manifest.json; do
+    [ -n "$(listed "$name")" ] || bad "$sums" "does not list $name: it was cut or changed" \
+      "$name 이(가) 목록에 없습니다: 잘렸거나 변경됨"
+  done
+  while IFS= read -r line || [ -n "$line" ]; do
     name=${line#*  }
     case "$newline$archives" in
       *"$newline$name$newline"*) continue ;;
@@ -207,9 +211,17 @@ every_service_is_here() {
   for one_service in $services; do
     case "$newline$present_images" in
       *"$newline$one_service "*) ;;
-      *) bad "$one_service" 'none of its archives is in this folder' '이 폴더에 아카이브가 없습니다' ;;
+      *)
+        archives=''
+        for_each_image note_archive
+        bad "$archives" "$one_service needs it, and it is not in this folder" "$one_service 에 필요하지만 이 폴더에 없습니다" ;;
     esac
   done
+}
+
+note_archive() {
+  image "$1"
+  [ "$image_service" != "$one_service" ] || archives="${archives:+$archives or }$image_archive"
 }
 
 verify() {

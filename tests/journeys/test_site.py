@@ -34,7 +34,8 @@ def test_two_services_come_up_and_talk_to_each_other(site: Site, releases: Relea
     said = site.up(releases.folder("1.0.0"))
     assert site.answers() == ["1.0.0"] * 3
     assert site.containers() == EXPECTED
-    assert "all 6 files are those of the release" in said.stdout
+    assert re.search(r"^all \d+ files are those of the release$", said.stdout, re.MULTILINE)
+    assert f"model words-1: copying 33 B to {site.data}/models/words-1" in said.stdout
     assert "engine: answered its own request" in said.stdout
     assert re.search(r"^engine: duo 1\.0\.0 \(cpu, CPU\), well, since ", said.stdout, re.MULTILINE)
 
@@ -152,13 +153,14 @@ def test_the_settings_of_the_old_come_back(site: Site, releases: Releases, tmp_p
     (tmp_path / "rules" / "other.txt").touch()
     first = ("--port", "engine=9003", "--env", "engine:ENGINE_MODE=first", "--env", "BOTH=1")
     site.up(releases.folder("1.0.0"), *first)
-    words = (site.ask(9003, "/health") or {})["words"]
+    assert (site.ask(9003, "/health") or {})["words"] == "words of model 1"
     site.up(releases.folder("1.1.0"), "--env", "engine:ENGINE_MODE=second", "--mount", f"rules={tmp_path}/rules")
     assert site.answers() == ["1.1.0"] * 3
     assert site.ask(9003) is None
+    assert (site.ask(SERVICES["engine"], "/health") or {})["words"] == "words of model 2"
     assert "ENGINE_MODE=second" in environment(site, "engine")
     assert site.ferry(releases.folder("1.1.0"), "rollback").ok
-    assert (site.ask(9003, "/health") or {})["words"] == words
+    assert (site.ask(9003, "/health") or {})["words"] == "words of model 1"
     assert site.ask(SERVICES["engine"]) is None
     assert {"ENGINE_MODE=first", "BOTH=1"} <= set(environment(site, "engine"))
     assert "BOTH=1" in environment(site, "page")
@@ -226,8 +228,6 @@ def test_a_second_instance_runs_beside_the_first(old: Site, releases: Releases, 
     second = releases.folder("1.1.0")
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "rules.txt").touch()
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "words.txt").touch()
     taken = old.ferry(second, "up", "--name", "trial", "--data", str(tmp_path))
     assert taken.status == 10
     assert "port 8003 of engine is taken by container engine" in taken.stderr
@@ -242,14 +242,14 @@ def test_a_second_instance_runs_beside_the_first(old: Site, releases: Releases, 
 
 def test_the_data_may_lie_elsewhere(site: Site, releases: Releases, tmp_path: Path) -> None:
     site.clear()
-    for folder in ("models", "rules of mine"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "a").touch()
+    (tmp_path / "rules of mine").mkdir()
+    (tmp_path / "rules of mine" / "a").touch()
     site.up(releases.folder("1.0.0"), "--data", str(tmp_path), "--mount", f"rules={tmp_path}/rules of mine",
-            "--logs", f"{tmp_path}/some/logs")
+            "--logs", f"{tmp_path}/some/logs", "--models", f"{tmp_path}/shelf")
     binds = inspected(site, "engine")["Binds"]
     assert isinstance(binds, list)
-    assert {f"{tmp_path}/rules of mine:/app/rules:ro", f"{tmp_path}/some/logs:/app/logs:rw"} <= set(binds)
+    assert {f"{tmp_path}/rules of mine:/app/rules:ro", f"{tmp_path}/some/logs:/app/logs:rw",
+            f"{tmp_path}/shelf/words-1:/app/models/words:ro"} == set(binds)
     assert (tmp_path / "some" / "logs").stat().st_uid == 10001
 
 

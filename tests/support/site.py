@@ -30,7 +30,6 @@ VERSIONS = {"1.0.0": "1", "1.1.0": "2", "1.2.0": "2"}
 """The releases of the stand-in project, and the version of the model in each."""
 
 SERVICES = {"engine": 8003, "page": 8100}
-MODEL = "words"
 
 ASK = """\
 import json, sys, urllib.request
@@ -98,9 +97,7 @@ class Site:
 
     def fill(self) -> None:
         """What an operator puts on a server before the first release comes."""
-        (self.data / "models" / MODEL).mkdir(parents=True, exist_ok=True)
-        (self.data / "models" / MODEL / "words.txt").write_text("words of the site\n", encoding="utf-8")
-        (self.data / "rules").mkdir(exist_ok=True)
+        (self.data / "rules").mkdir(parents=True, exist_ok=True)
         (self.data / "rules" / "rules.txt").write_text("rules of the site\n", encoding="utf-8")
         self.home.mkdir(exist_ok=True)
 
@@ -197,6 +194,17 @@ class Site:
         self.up(release)
         assert self.answers() == [version] * 3
         self._settled = self.ids()
+
+
+def refused(site: Site, release: Path, status: int, *words: str) -> Finished:
+    """`up` (or other words) ends with this status, and the very containers that ran before, 1.0.0, run and answer."""
+    before = site.ids()
+    done = site.ferry(release, *(words or ("up",)))
+    assert done.status == status, f"{done.stdout}\n{done.stderr}"
+    assert "ferry.sh: " in done.stderr
+    assert site.ids() == before
+    assert site.answers() == ["1.0.0"] * 3
+    return done
 
 
 def write_program(folder: Path, name: str, text: str) -> Path:

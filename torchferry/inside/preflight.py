@@ -28,9 +28,11 @@ def read(folder: str) -> str | None:
     """List a folder and open one of its files; what is wrong."""
     try:
         with os.scandir(folder) as entries:
-            names = [entry.path for entry in entries if entry.is_file()]
-        for name in names[:1]:
-            with open(name, "rb") as source:
+            found = list(entries)
+        if not found:  # the server has files in it: ferry.sh looked
+            return "is empty in the container"
+        for entry in [entry for entry in found if entry.is_file()][:1]:
+            with open(entry.path, "rb") as source:
                 source.read(1)
     except OSError as error:
         return f"cannot be read by UID {os.getuid()}: {error.strerror}"
