@@ -76,12 +76,6 @@ smi_said() {
   fi
 }
 
-# what this server tells of itself, as a person would paste it
-live() {
-  smi_said
-  cat "$kernel_root/proc/driver/nvidia/version" 2>/dev/null || :
-}
-
 # what the kernel tells of this server, whether nvidia-smi is there or not
 kernel() {
   sed -n '/NVRM version/s/^/module /p' "$kernel_root/proc/driver/nvidia/version" 2>/dev/null || :
@@ -100,7 +94,7 @@ kernel() {
 
 # for people: what this server has for containers, and how much room. Lines that begin with here-gpu are told only where
 # there is a GPU or its driver
-here() {
+around_here() {
   case $smi_text in
     *"nvidia-smi: no answer within $patience s") say \
       "here nvidia-smi: no answer within $patience s, as when a GPU fell off the bus: sudo dmesg | grep -i xid; a restart of the server often brings it back" \
@@ -247,7 +241,7 @@ doctor() {
 # this server: what nvidia-smi and the kernel say, and for people also what stands around them; asked before awk starts
 live_verdict() {
   smi_text=$(smi_said) around=''
-  [ "$form" != words ] || around=$(here)
+  [ "$form" != words ] || around=$(around_here)
   {
     echo 'host live'
     printf '%s\n' "$smi_text" | dump
