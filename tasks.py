@@ -106,14 +106,16 @@ def coverage(_context, variant, service, file=None, hosts=None, out=None):
     "driver": "the driver version by hand, as nvidia-smi prints it",
     "gpu": "the name of a GPU by hand; repeat for more",
     "error": "a file with an error message; - reads stdin",
+    "report": "a file with what `sh ferry.sh report` wrote on a server; - reads stdin",
     "scenarios": "the decision table for the project's variants", "json": "one JSON document on stdout",
     "variant": "only these variants", "file": CHOICE["file"],
 })
 @ferry
-def doctor(_context, gpu, variant, smi=None, driver=None, error=None, scenarios=False, json=False, file=None):
+def doctor(_context, gpu, variant, smi=None, driver=None, error=None, report=None, scenarios=False, json=False,
+           file=None):
     """Say which variant runs on a server, why, and what to do: from this machine, or what was pasted from another."""
     way = road(file)
-    asked = doctors.Asked(smi=smi, driver=driver, gpus=tuple(gpu), error=error, scenarios=scenarios)
+    asked = doctors.Asked(smi=smi, driver=driver, gpus=tuple(gpu), error=error, report=report, scenarios=scenarios)
     status = doctors.consult(asked, way.named(variant, []), way.compat, as_json=json)
     if status:
         raise Exit(code=status)

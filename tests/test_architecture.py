@@ -29,7 +29,7 @@ PURE = {
     "table_fields", "gpus",
     "server", "smi", "smi_text", "smi_table", "smi_forms", "smi_csv", "verdict", "verdict_text",
     "charset", "choice", "ferry_patterns", "ferry_tables",
-    "symptoms", "ferry_symptoms", "kernel", "runline", "compose",
+    "symptoms", "ferry_symptoms", "kernel", "site_report", "site_report_text", "runline", "compose",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "manifest", "hybrid", "reference", "wheels",
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
@@ -65,6 +65,7 @@ IO_CALLS = {
 HANDED_IN = {
     ("wheels", "read"): "a zip that is open already",
     ("tarstream", "read"): "a stream that is open already",
+    ("site_report", "read"): "`smi.read`, of a text",
 }
 
 OWNERS: Mapping[str, Mapping[str, str]] = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torchferry import console, decision, doctor_text, live, smi, symptoms
+from torchferry import console, decision, doctor_text, live, site_report, site_report_text, smi, symptoms
 from torchferry.compat import Compat
 from torchferry.doctor_text import Exam
 from torchferry.errors import ConfigError
@@ -24,12 +24,13 @@ STDIN = "-"
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a person brought: a pasted text, facts by hand, an error message; nothing at all means this machine."""
+    """What a person brought: a pasted text, facts by hand, an error message, a report; nothing means this machine."""
 
     smi: str | None = None
     driver: str | None = None
     gpus: tuple[str, ...] = ()
     error: str | None = None
+    report: str | None = None
     scenarios: bool = False
 
     @property
@@ -40,9 +41,11 @@ class Asked:
 def consult(asked: Asked, variants: Sequence[Variant], compat: Compat, *, as_json: bool) -> int:
     """Answer on stdout; the exit status is 0 when a GPU variant fits, 3 when only cpu does, 4 when nothing can be said.
 
-    Raises ConfigError when a file is not there or what was typed is no driver.
+    Raises ConfigError when a file is not there, a report is none, or what was typed is no driver.
     """
     catalogue = symptoms.load(compat)
+    if asked.report is not None:
+        return _report(asked.report, variants, compat, catalogue, as_json=as_json)
     if asked.error is not None:
         return _explain(asked, variants, compat, catalogue, as_json=as_json)
     exam = _exam(asked, variants, compat, catalogue)
@@ -71,10 +74,16 @@ def _exam(
     else:
         found = live.examine(names)
         server, here = found.server, found.notes
+    return replace(_judged(server, variants, compat, catalogue), here=here, also=also)
+
+
+def _judged(
+    server: Server, variants: Sequence[Variant], compat: Compat, catalogue: Sequence[symptoms.Symptom]
+) -> Exam:
     ours = rules(variants, compat)
     return Exam(
         server=server, variants=tuple(one for one in variants if one.torch is not None), rules=ours,
-        judgement=judge(server, ours, compat), compat=compat, symptoms=tuple(catalogue), here=here, also=also,
+        judgement=judge(server, ours, compat), compat=compat, symptoms=tuple(catalogue),
     )
 
 
@@ -110,6 +119,20 @@ def content(place: str) -> bytes:
         raise ConfigError(
             f"{place}: {error.strerror or error}", cure="name a file that holds the text, or - to paste it on stdin",
         ) from error
+
+
+def _report(
+    place: str, variants: Sequence[Variant], compat: Compat, catalogue: Sequence[symptoms.Symptom], *, as_json: bool
+) -> int:
+    """What a report from a server comes to; the exit status is that of its verdict."""
+    report = site_report.parse(decoded(content(place)), GpuNames(table=compat.table), place=place)
+    exam = _judged(report.server, variants, compat, catalogue)
+    found = site_report_text.findings(report, catalogue)
+    if as_json:
+        console.show_json(site_report_text.as_json(report, exam, found))
+    else:
+        console.show(site_report_text.answer(report, exam, found))
+    return exam.judgement.status
 
 
 def _explain(

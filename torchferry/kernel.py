@@ -21,7 +21,7 @@ class Kernel:
     models: tuple[str, ...] = ()
 
 
-def read(text: str) -> Kernel:
+def parse(text: str) -> Kernel:
     """The lines in which ferry.sh writes it: 'module NVRM version: ...', 'arch x86_64', 'model NVIDIA A10'."""
     said: dict[str, list[str]] = {"module": [], "arch": [], "model": []}
     for line in text.splitlines():

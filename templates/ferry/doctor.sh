@@ -11,29 +11,56 @@ patience=${FERRY_PATIENCE:-20}
 # what a program says within that time; status 1 where it did not come to an end. Nobody waits for one that hangs, since
 # not even kill ends a program that waits for a lost GPU: the text is over where the mark stands
 ask() {
-  asked_said=$({ watched "$@" & } | sed -n '/^=== over ===$/q;p')
+  asked_said=$(watched "$@" | sed -n '/^=== over ===$/q;p')
   case $asked_said in
     *'=== silent ===') printf '%s: no answer within %s s\n' "$1" "$patience" && return 1 ;;
     *) printf '%s\n' "$asked_said" ;;
   esac
 }
 
+# a program, and beside it a pause: whichever is over first says so
 watched() {
-  exec "$@" 2>&1 </dev/null &
-  asked=$!
   {
-    trap 'kill "$pausing" 2>/dev/null; exit 0' TERM
-    exec sleep "$patience" >/dev/null &
-    pausing=$!
-    wait "$pausing"
-    printf '\n=== silent ===\n=== over ===\n'
-    kill -9 "$asked"
-  } 2>/dev/null &
-  watching=$!
-  wait "$asked" || :
-  kill "$watching" || :
+    {
+      watched_program "$@" 2>/dev/null &
+      watched_pause 2>/dev/null 3>&- &
+    } | end_of_watch
+  } 3>&1
+}
+
+watched_program() {
+  exec "$@" >&3 2>&1 </dev/null 3>&- &
+  echo "program $!"
+  wait "$!" || :
+  echo over
+}
+
+watched_pause() {
+  exec sleep "$patience" >/dev/null &
+  echo "pause $!"
+  wait "$!" || :
+  echo silent
+}
+
+# the end of the one that is not over
+end_of_watch() {
+  program='' pause='' over=''
+  while [ -z "$program" ] || [ -z "$pause" ] || [ -z "$over" ]; do
+    read -r tag value || break
+    case $tag in
+      program) program=$value ;;
+      pause) pause=$value ;;
+      *) over=${over:-$tag} ;;
+    esac
+  done
+  if [ "$over" = silent ]; then
+    printf '\n=== silent ===\n'
+    kill -9 "$program" 2>/dev/null || :
+  else
+    kill -9 "$pause" 2>/dev/null || :  # what is not yet exec'ed would still catch another signal
+  fi
   printf '\n=== over ===\n'
-} 2>/dev/null
+}
 
 # where /proc and /sys lie: another place for the tests of torchferry
 kernel_root=${FERRY_ROOT-}
@@ -49,12 +76,6 @@ smi_said() {
   fi
 }
 
-# what this server tells of itself, as a person would paste it
-live() {
-  smi_said
-  cat "$kernel_root/proc/driver/nvidia/version" 2>/dev/null || :
-}
-
 # what the kernel tells of this server, whether nvidia-smi is there or not
 kernel() {
   sed -n '/NVRM version/s/^/module /p' "$kernel_root/proc/driver/nvidia/version" 2>/dev/null || :
@@ -67,13 +88,18 @@ kernel() {
     *) printf 'arch %s\n' "$(uname -m)" ;;
   esac
   for information in "$kernel_root"/proc/driver/nvidia/gpus/*/information; do
-    [ ! -r "$information" ] || printf 'model %s\n' "$(sed -n 's/^Model:[[:space:]]*//p' "$information" | head -n 1)"
+    [ ! -r "$information" ] || printf 'model %s\n' "$(sed -n 's/[[:space:]]*$//; s/^Model:[[:space:]]*//p' "$information" | head -n 1)"
   done
 }
 
 # for people: what this server has for containers, and how much room. Lines that begin with here-gpu are told only where
 # there is a GPU or its driver
-here() {
+around_here() {
+  case $smi_text in
+    *"nvidia-smi: no answer within $patience s") say \
+      "here nvidia-smi: no answer within $patience s, as when a GPU fell off the bus: sudo dmesg | grep -i xid; a restart of the server often brings it back" \
+      "here nvidia-smi: $patience 초 안에 응답이 없습니다. GPU 가 버스에서 떨어졌을 때 그렇습니다: sudo dmesg | grep -i xid; 서버를 다시 시작하면 대개 돌아옵니다" ;;
+  esac
   here_engine
   here_toolkit
   room=$(df -Pk "${engine_place:-/}" 2>/dev/null || df -Pk /)
@@ -87,7 +113,7 @@ here_engine() {
   for word in docker podman; do
     command -v "$word" >/dev/null 2>&1 || continue
     kind=docker wanted='{{.ServerVersion}}|{{.DockerRootDir}}|{{json .Runtimes}}|'
-    case $("$word" --version 2>/dev/null </dev/null) in
+    case $(ask "$word" --version) in
       *[Pp]odman*) kind=podman wanted='{{.Version.Version}}|{{.Store.GraphRoot}}||' ;;
     esac
     engine_info=$(ask "$word" info --format "$wanted" | grep '^[0-9][^|]*|/.*|$' | head -n 1) || :
@@ -212,25 +238,22 @@ doctor() {
   if [ -n "$error" ]; then explain_file; else verdict; fi
 }
 
-# this server: what nvidia-smi and the kernel say, and for people also what stands around them
-live_facts() {
-  echo 'host live'
-  smi_text=$(smi_said)
-  printf '%s\n' "$smi_text" | dump
-  kernel
-  [ "$form" = words ] || return 0
-  case $smi_text in
-    *"nvidia-smi: no answer within $patience s") say \
-      "here nvidia-smi: no answer within $patience s, as when a GPU fell off the bus: sudo dmesg | grep -i xid; a restart of the server often brings it back" \
-      "here nvidia-smi: $patience 초 안에 응답이 없습니다. GPU 가 버스에서 떨어졌을 때 그렇습니다: sudo dmesg | grep -i xid; 서버를 다시 시작하면 대개 돌아옵니다" ;;
-  esac
-  here
+# this server: what nvidia-smi and the kernel say, and for people also what stands around them; asked before awk starts
+live_verdict() {
+  smi_text=$(smi_said) around=''
+  [ "$form" != words ] || around=$(around_here)
+  {
+    echo 'host live'
+    printf '%s\n' "$smi_text" | dump
+    kernel
+    printf '%s\n' "$around"
+  } | judge
 }
 
 # this server, or the one that a text and what was typed tell of
 verdict() {
   if [ -z "$smi$driver$typed" ]; then
-    live_facts | judge
+    live_verdict
     return
   fi
   case $smi in

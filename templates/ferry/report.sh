@@ -30,9 +30,7 @@ without_secrets() {
 
 report() {
   options '--name --data --models --logs' "$@"
-  find_engine
   find_instance
-  find_hasher
   report_all | without_secrets
 }
 
@@ -43,10 +41,23 @@ report_all() {
   shown df -Pk
   shown cat /proc/meminfo | head -n 8
   section nvidia-smi
-  live
-  section 'doctor'
+  smi_said
+  section kernel
+  kernel
+  section doctor
   form=words smi='' driver='' typed=''
   verdict || :
+  report_engine
+}
+
+# what the engine tells; a report is wanted most where it tells nothing
+report_engine() {
+  if ! no_engine_said=$(find_engine 2>&1); then
+    section engine
+    printf '%s\n' "$no_engine_said"
+    return 0
+  fi
+  find_engine
   shown "$engine" version
   shown "$engine" info
   shown "$engine" ps --all
@@ -56,6 +67,6 @@ report_all() {
   for one in $(names_here); do
     shown_container "$one"
     section "log of $one"
-    "$engine" logs --tail 100 "$one" </dev/null 2>&1 || :
+    "$engine" logs --tail 100 "$one" </dev/null 2>&1 | sed 's/^=== .* ===$/ &/' || :
   done
 }

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import nouns
+from support import machine, nouns
+from support.machine import kernel
 from support.nouns import variant
 from support.smi import ERRORS, EXPECTED, HOSTS, NAMES, SAMPLES, narrow, wide
 
@@ -364,22 +365,7 @@ def test_every_host_has_an_answer(server: Server, arm: bool) -> None:
 
 
 def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> None:
-    """A PATH of which only these programs are found first."""
-    folder.mkdir()
-    for name, script in scripts.items():
-        path = folder / name.replace("_", "-")
-        path.write_text("#!/bin/sh\n" + script, encoding="utf-8")
-        path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/bin{os.pathsep}/usr/bin")
-
-
-def kernel(root: Path, *, driver: str, model: str | None = None) -> Path:
-    place = root / "proc/driver/nvidia"
-    (place / "gpus/0000:01:00.0").mkdir(parents=True)
-    (place / "version").write_text(f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {driver}  Sat Aug 19\n")
-    if model:
-        (place / "gpus/0000:01:00.0/information").write_text(f"Model: \t\t {model}\nIRQ:   100\n")
-    return root
+    monkeypatch.setenv("PATH", machine.programs(folder, scripts))
 
 
 def test_a_live_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,7 +400,6 @@ def test_a_live_server_with_a_mismatch_knows_the_loaded_driver(tmp_path: Path, m
 
 def test_a_live_server_without_nvidia_smi_asks_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs(tmp_path / "bin", monkeypatch, docker="exit 1\n")
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     here = live.examine(NAMES, root=kernel(tmp_path / "root", driver="535.154.05", model="NVIDIA A10"))
     assert (here.server.failure, here.server.driver) == (None, "535.154.05")
     assert [(gpu.name, gpu.capability) for gpu in here.server.gpus] == [("NVIDIA A10", "8.6")]
