@@ -1,4 +1,7 @@
-"""The steps on a server, in both languages: one source for the release page and for INSTALL.txt."""
+"""The steps on a server, in both languages: one source for the release page and for INSTALL.txt.
+
+Which commands, options and exit statuses there are, ferry.sh decides; a test holds this to it.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,6 @@ def _check(facts: ReleaseFacts) -> Chapter:
 
 
 def _start() -> Chapter:
-    strict = "sh ferry.sh up --require-signature --signers FILE"
     return Chapter(key="start", title=Said(en="Load and start", ko="로드하고 시작하기"), steps=(
         Step(
             what=Said(
@@ -120,10 +122,12 @@ def _start() -> Chapter:
         ),
         Step(
             what=Said(
-                en="The same, refused without a good signature. `FILE` is the path of `allowed_signers`.",
-                ko="올바른 서명이 없으면 거절합니다. `FILE`은 `allowed_signers`의 경로입니다.",
+                en="The same, refused without a good signature. `allowed_signers` is looked for in /etc/torchferry; "
+                   "`--signers FILE` names another place.",
+                ko="같은 것이지만 올바른 서명이 없으면 거절합니다. `allowed_signers`는 /etc/torchferry에서 찾습니다. "
+                   "다른 곳에 있으면 `--signers FILE`로 알려 줍니다.",
             ),
-            run=(command(strict),),
+            run=(command("sh ferry.sh up --require-signature"),),
         ),
         Step(
             what=Said(
@@ -152,19 +156,26 @@ def _after(facts: ReleaseFacts) -> Chapter:
         ),
         Step(
             what=Said(
+                en="What an error message means, and what to do: paste it, then Ctrl-D.",
+                ko="오류 메시지의 뜻과 할 일을 알려 줍니다. 메시지를 붙여 넣고 Ctrl-D를 누르십시오.",
+            ),
+            run=(command("sh ferry.sh doctor --error -"),),
+        ),
+        Step(
+            what=Said(
                 en="A small file that says what this server holds. Carry it back: the next release can then leave out "
                    "what is already here.",
                 ko="이 서버에 무엇이 있는지 적은 작은 파일입니다. 가져가면 다음 릴리스에서 이미 있는 것을 "
                    "뺄 수 있습니다.",
             ),
-            run=(command("sh ferry.sh receipt"),),
+            run=(command("sh ferry.sh receipt > receipt.txt"),),
         ),
         Step(
             what=Said(
                 en="One text file for those who help from afar, without secrets.",
                 ko="멀리서 돕는 사람을 위한 텍스트 파일 하나입니다. 비밀 정보는 들어가지 않습니다.",
             ),
-            run=(command("sh ferry.sh report"),),
+            run=(command("sh ferry.sh report > report.txt"),),
         ),
     ))
 
@@ -177,8 +188,8 @@ def _back() -> Chapter:
     return Chapter(key="back", title=Said(en="Go back, stop, remove", ko="되돌리기, 멈추기, 지우기"), steps=(
         Step(
             what=Said(
-                en="Back to the image, settings and models that ran before. Saying it twice goes forward again.",
-                ko="이전에 실행되던 이미지, 설정, 모델로 되돌립니다. 두 번 하면 다시 앞으로 갑니다.",
+                en="Back to the image, settings and models that ran before. Once more: to what ran before that.",
+                ko="이전에 실행되던 이미지, 설정, 모델로 되돌립니다. 한 번 더 하면 그 이전 것으로 되돌립니다.",
             ),
             run=(command("sh ferry.sh rollback"),),
         ),
@@ -187,7 +198,10 @@ def _back() -> Chapter:
             run=(command("sh ferry.sh stop"),),
         ),
         Step(
-            what=Said(en="Remove this release from the server.", ko="이 릴리스를 서버에서 지웁니다."),
+            what=Said(
+                en="Remove its containers and images. Your data stays.",
+                ko="컨테이너와 이미지를 지웁니다. 데이터는 남습니다.",
+            ),
             run=(command("sh ferry.sh uninstall"),),
         ),
         Step(
@@ -195,34 +209,6 @@ def _back() -> Chapter:
             run=(command("sh ferry.sh help"),),
         ),
     ))
-
-
-OPTIONS: tuple[tuple[str, Said], ...] = (
-    ("--variant V", Said(en="this variant in place of the one that doctor picks",
-                         ko="doctor가 고른 것 대신 이 변형을 씁니다")),
-    ("--port [SERVICE=]N", Said(en="another port on the server", ko="서버의 다른 포트를 씁니다")),
-    ("--models DIR", Said(en="where model files lie; they are only read",
-                          ko="모델 파일이 있는 폴더입니다. 읽기만 합니다")),
-    ("--logs DIR", Said(en="where the services write their logs", ko="서비스가 로그를 쓰는 폴더입니다")),
-    ("--env [SERVICE:]K=V", Said(en="set an environment variable in the containers",
-                                 ko="컨테이너의 환경 변수를 정합니다")),
-    ("--gpus SPEC", Said(en="which GPUs, as `docker run --gpus` takes them",
-                         ko="어떤 GPU를 쓸지, `docker run --gpus`에 쓰는 대로 적습니다")),
-    ("--name NAME", Said(en="another name for the container", ko="컨테이너의 다른 이름을 정합니다")),
-    ("--require-signature", Said(en="refuse unless the signature is good", ko="서명이 올바르지 않으면 거절합니다")),
-    ("--signers FILE", Said(en="the list of those whose signature counts (allowed_signers)",
-                            ko="서명을 인정할 사람의 목록입니다(allowed_signers)")),
-    ("--allow-downgrade", Said(en="take a release that is older than the one that runs",
-                               ko="실행 중인 것보다 오래된 릴리스도 받아들입니다")),
-)
-"""What `ferry.sh run` and `up` take."""
-
-DOCTOR_STATUS: tuple[tuple[int, Said], ...] = (
-    (0, Said(en="a variant for GPUs runs here", ko="GPU용 변형이 여기서 실행됩니다")),
-    (3, Said(en="only a variant without GPU runs here", ko="GPU 없는 변형만 여기서 실행됩니다")),
-    (4, Said(en="nothing can be said from what is known", ko="알려진 것만으로는 아무것도 말할 수 없습니다")),
-)
-"""What the exit status of `ferry.sh doctor` means."""
 
 
 def checklists(facts: ReleaseFacts) -> tuple[Checklist, ...]:
@@ -247,8 +233,8 @@ def checklists(facts: ReleaseFacts) -> tuple[Checklist, ...]:
                  ko="약속된 GPU를 씁니다. status가 서비스가 어떤 장치에서 계산하는지 말합니다."),
             Said(en="A request from where the users are was answered.",
                  ko="사용자가 있는 곳에서 보낸 요청에 응답이 왔습니다."),
-            Said(en="The receipt is on its way back (`sh ferry.sh receipt`).",
-                 ko="영수증을 가져갈 준비가 되었습니다(`sh ferry.sh receipt`)."),
+            Said(en="The receipt is on its way back (`receipt.txt`).",
+                 ko="영수증(`receipt.txt`)을 가져갈 준비가 되었습니다."),
             Said(en="Those on duty know the way back: `sh ferry.sh rollback`.",
                  ko="담당자가 되돌리는 방법을 압니다: `sh ferry.sh rollback`."),
         )),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torchferry.guide import DOCTOR_STATUS, OPTIONS, chapters, checklists
+from torchferry.guide import chapters, checklists
+from torchferry.guide_words import OPTIONS, STATUSES
 from torchferry.page_words import PAGE
 from torchferry.release_facts import ReleaseFacts, parse
 from torchferry.said import LANGUAGES, columns, folded, folded_command
@@ -27,7 +28,8 @@ def _language(facts: ReleaseFacts, language: str) -> Iterator[str]:
     yield ""
     yield from _facts(facts, language)
     yield ""
-    yield from folded(PAGE["which_text"].text(language))
+    which = "which_text" if any(image.torch for image in facts.images) else "no_variants"
+    yield from folded(PAGE[which].text(language))
     for chapter in chapters(facts):
         yield ""
         yield from _heading(chapter.title.text(language), "-")
@@ -39,11 +41,11 @@ def _language(facts: ReleaseFacts, language: str) -> Iterator[str]:
     yield ""
     yield from _heading(PAGE["options"].text(language), "-")
     for option, meaning in OPTIONS:
-        yield from folded(meaning.text(language), first=f"{option:<22}", rest=" " * 22)
+        yield from folded(meaning.text(language), first=f"{option:<28}", rest=" " * 28)
     yield ""
     yield from _heading(PAGE["exit_statuses"].text(language), "-")
-    for status, meaning in DOCTOR_STATUS:
-        yield from folded(meaning.text(language), first=f"{status}  ", rest="   ")
+    for status, meaning in STATUSES:
+        yield from folded(meaning.text(language), first=f"{status:>3}  ", rest=" " * 5)
     for checklist in checklists(facts):
         yield ""
         yield from _heading(f"{PAGE['checklist'].text(language)}: {checklist.title.text(language)}", "-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from torchferry import (
@@ -132,17 +132,14 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
     for name, text in texts.items():
         files.write_text(layout.release(release) / name, text)
     sboms = _sboms(project, packed, made, layout)
-    texts |= {FERRY: ferry.write(document, project, compat, layout), **sboms}
-    guides = {
-        PAGE: page.html(
-            document, ferry.present(document, project), compat, templates=folder_of(page.TEMPLATE, layout),
-            texts=texts, components=[row for name, text in sboms.items() for row in sbom.rows(text, file=name)],
-        ),
-        INSTALL: install_text.text(document),
-    }
-    for name, text in guides.items():
-        files.write_text(layout.release(release) / name, text)
-    files.write_text(layout.sums(release), manifest.sums(document, texts | guides))
+    texts |= {FERRY: ferry.write(document, project, compat, layout), INSTALL: install_text.text(document), **sboms}
+    texts[PAGE] = page.html(
+        document, ferry.present(document, project), compat, templates=folder_of(page.TEMPLATE, layout), texts=texts,
+        boms={_label(name): sbom.rows(text, file=name) for name, text in sboms.items()},
+    )
+    for name in (INSTALL, PAGE):
+        files.write_text(layout.release(release) / name, texts[name])
+    files.write_text(layout.sums(release), manifest.sums(document, texts))
     signing.settle(layout.sums(release))
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
@@ -177,6 +174,11 @@ def _sboms(
         if f"{SBOMS}/{place.name}" not in texts:
             place.unlink()
     return texts
+
+
+def _label(place: str) -> str:
+    """The image that an SBOM is of, as its file is named."""
+    return PurePosixPath(place).name.removesuffix(".cdx.json")
 
 
 def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | None:

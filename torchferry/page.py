@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,21 @@ from torchferry.compat import Compat
 from torchferry.components import Component
 from torchferry.coverage import coverages
 from torchferry.ferry_tables import tables
-from torchferry.guide import DOCTOR_STATUS, OPTIONS, chapters, checklists
+from torchferry.guide import chapters, checklists
+from torchferry.guide_words import DOCTOR, OPTIONS, STATUSES
 from torchferry.model import Variant
-from torchferry.release_facts import File, ReleaseFacts, parse
+from torchferry.release_facts import File, parse
 from torchferry.verdict import Rule, rules
 
 TEMPLATE = "index.html.j2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One component of all bills of materials together, and the images that it is in."""
+
+    component: Component
+    images: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,34 +45,43 @@ class Generation:
 
 def html(
     document: Mapping[str, Any], variants: Sequence[Variant], compat: Compat, *, templates: Path,
-    texts: Mapping[str, str] | None = None, components: Iterable[Component] = (),
+    texts: Mapping[str, str] | None = None, boms: Mapping[str, Sequence[Component]] | None = None,
 ) -> str:
     """The page for a parsed manifest.json.
 
-    ``variants`` are those that ferry.sh knows, ``texts`` the other files of the folder by name, ``components`` the rows
-    of its bill of materials. IntegrityError where the document is no manifest. The same in, the same out.
+    ``variants`` are those that are there, as ferry.sh knows them. ``texts`` are the files of the folder that the
+    manifest does not name, by their path; ``boms`` the components of each image, by a name for the image.
+    IntegrityError where the document is no manifest. The same in, the same out.
     """
     facts, known = parse(document), rules(variants, compat)
     others = tuple(_file(name, text) for name, text in sorted((texts or {}).items()))
     return render.page(
-        templates, TEMPLATE, facts=facts, say=page_words.PAGE, rules=known, pictures=coverages(variants, compat),
-        generations=generations(compat), chapters=chapters(facts), options=OPTIONS, statuses=DOCTOR_STATUS,
-        checklists=checklists(facts), others=others,
-        components=sorted(components, key=lambda one: (one.kind, one.name, one.version, one.sha256)),
-        data=judge_data(facts, known, compat),
+        templates, TEMPLATE, facts=facts, say=page_words.PAGE, kinds=page_words.KINDS, rules=known,
+        pictures=coverages(variants, compat), generations=generations(compat), chapters=chapters(facts),
+        options=OPTIONS, statuses=STATUSES, checklists=checklists(facts), others=others, listed=listed(boms or {}),
+        data=judge_data(known, compat),
     )
 
 
-def judge_data(facts: ReleaseFacts, known: Sequence[Rule], compat: Compat) -> dict[str, Any]:
+def judge_data(known: Sequence[Rule], compat: Compat) -> dict[str, Any]:
     """What the page's script knows: the tables, its words in both languages, and how each variant is started."""
     return {
         "tables": tables(known, compat),
         "korean": {"sentences": dict(verdict_korean.REASONS), "lookedFor": list(verdict_korean.LOOKED_FOR)},
         "words": {key: {"en": said.en, "ko": said.ko} for key, said in page_words.SCRIPT.items()},
-        "statuses": {str(status): {"en": said.en, "ko": said.ko} for status, said in DOCTOR_STATUS},
-        "images": sorted({image.variant for image in facts.images}),
+        "statuses": {str(status): {"en": said.en, "ko": said.ko} for status, said in DOCTOR.items()},
         "start": {rule.name: shlex.join(["sh", "ferry.sh", "up", "--variant", rule.name]) for rule in known},
     }
+
+
+def listed(boms: Mapping[str, Sequence[Component]]) -> tuple[Listed, ...]:
+    """The components of all images, each once, wheels first."""
+    images: dict[Component, list[str]] = {}
+    for name, components in sorted(boms.items()):
+        for one in dict.fromkeys(components):
+            images.setdefault(one, []).append(name)
+    order = sorted(images, key=lambda one: (one.kind != "wheel", one.kind, one.name.lower(), one.version, one.sha256))
+    return tuple(Listed(component=one, images=tuple(images[one])) for one in order)
 
 
 def generations(compat: Compat) -> tuple[Generation, ...]:

@@ -49,6 +49,10 @@ PAGE: Mapping[str, Said] = {
            "설치된 것이 아니라 드라이버가 지원할 수 있는 가장 새 버전입니다. 새 드라이버는 더 오래된 변형을 모두 "
            "실행합니다.",
     ),
+    "no_variants": Said(
+        en="This release has no variants: it runs on every server, with or without GPU.",
+        ko="이 릴리스에는 변형이 없습니다. GPU가 있든 없든 모든 서버에서 실행됩니다.",
+    ),
     "on_server": Said(
         en="On the server itself, `sh ferry.sh doctor` gives the same answer.",
         ko="서버에서는 `sh ferry.sh doctor`가 같은 답을 줍니다.",
@@ -103,10 +107,10 @@ PAGE: Mapping[str, Said] = {
     "capability": Said(en="Compute capability", ko="Compute capability"),
     "gpu_names": Said(en="Names", ko="이름"),
     "steps": Said(en="Commands", ko="명령"),
-    "options": Said(en="Options of ferry.sh run and up", ko="ferry.sh run과 up의 옵션"),
+    "options": Said(en="Options of ferry.sh up and run", ko="ferry.sh up과 run의 옵션"),
     "option": Said(en="Option", ko="옵션"),
     "meaning": Said(en="Meaning", ko="의미"),
-    "exit_statuses": Said(en="Exit statuses of ferry.sh doctor", ko="ferry.sh doctor의 종료 상태"),
+    "exit_statuses": Said(en="Exit statuses of ferry.sh", ko="ferry.sh의 종료 상태"),
     "status": Said(en="Status", ko="상태"),
     "checklist": Said(en="Checklist", ko="점검표"),
     "checklists": Said(en="Checklists", ko="점검표"),
@@ -124,9 +128,18 @@ PAGE: Mapping[str, Said] = {
     "search": Said(en="Search", ko="검색"),
     "component": Said(en="Component", ko="구성 요소"),
     "licence": Said(en="Licence", ko="라이선스"),
+    "found_in": Said(en="In", ko="들어 있는 이미지"),
     "kind": Said(en="Kind", ko="종류"),
 }
 """What the page's template says, by name."""
+
+KINDS: Mapping[str, Said] = {
+    "wheel": Said(en="wheel", ko="wheel"),
+    "package": Said(en="system package", ko="시스템 패키지"),
+    "operating-system": Said(en="operating system", ko="운영체제"),
+    "platform": Said(en="platform", ko="플랫폼"),
+}
+"""Kinds of components."""
 
 SCRIPT: Mapping[str, Said] = {
     "copy": Said(en="Copy", ko="복사"),
@@ -139,7 +152,6 @@ SCRIPT: Mapping[str, Said] = {
     "nothing": Said(en="Nothing can be said yet", ko="아직 아무것도 말할 수 없습니다"),
     "exit_status": Said(en="Exit status of ferry.sh doctor: {status}, {meaning}",
                         ko="ferry.sh doctor의 종료 상태: {status}, {meaning}"),
-    "not_here": Said(en="This folder holds no image of {pick}.", ko="이 폴더에는 {pick} 이미지가 없습니다."),
     "yes": Said(en="runs", ko="실행됨"),
     "yes_partly": Said(en="runs, not in full", ko="실행됨, 일부 제한"),
     "some_gpus": Said(en="runs on GPU {gpus} only", ko="GPU {gpus}에서만 실행됨"),

@@ -95,20 +95,24 @@ class ReleaseFacts:
     def unpacked(self) -> Mapping[str, int]:
         """Bytes that the images take up in the engine's storage, by the variant that is chosen.
 
-        A service without variants has one image, which every choice needs too.
+        A service without variants has one image, which every choice needs too; of platforms the largest counts.
         """
-        found: dict[str, int] = {}
+        sums: dict[tuple[str, str], int] = {}
         for image in self.images:
-            found[image.variant] = found.get(image.variant, 0) + image.size
-        always = found.pop(NO_VARIANT, 0)
-        return {variant: size + always for variant, size in found.items()} or {NO_VARIANT: always}
+            key = (image.variant, image.platform)
+            sums[key] = sums.get(key, 0) + image.size
+        most: dict[str, int] = {}
+        for (variant, _), size in sums.items():
+            most[variant] = max(most.get(variant, 0), size)
+        always = most.pop(NO_VARIANT, 0)
+        return {variant: size + always for variant, size in most.items()} or {NO_VARIANT: always}
 
 
 def parse(document: Mapping[str, Any]) -> ReleaseFacts:
     """The facts of a parsed manifest.json; IntegrityError where a part that every manifest has is missing."""
     try:
         images = tuple(_image(row) for row in document["images"])
-        revisions = [row.get("revision") for row in document["images"]]
+        revisions = [document.get("revision"), *(row.get("revision") for row in document["images"])]
         services = tuple(_service(row) for row in document.get("services") or ())
         sequence = document.get("sequence")
         return ReleaseFacts(
@@ -126,9 +130,10 @@ def parse(document: Mapping[str, Any]) -> ReleaseFacts:
 
 def _image(row: Mapping[str, Any]) -> ImageFacts:
     archive, needs, smoke = row["archive"], row.get("needs") or {}, row.get("smoke") or ()
+    files = [*(archive.get("parts") or [archive]), *([archive["head"]] if archive.get("head") else [])]
     return ImageFacts(
         service=str(row["service"]), variant=str(row["variant"]), image=str(row["image"]),
-        platform=str(row["platform"]), files=tuple(_file(one) for one in archive.get("parts") or [archive]),
+        platform=str(row["platform"]), files=tuple(map(_file, files)),
         size=int(row["size"]), torch=needs.get("torch"), cuda=needs.get("cuda"),
         passed=sum(one["status"] == PASSED for one in smoke),
         untested=tuple(str(one["check"]) for one in smoke if one["status"] == NOT_TESTED),

@@ -126,8 +126,7 @@ function lookedFor() {
 function showVerdict(place, answer) {
   const { server, pick, status, verdicts } = answer;
   const parts = [element("h4", {}, ...headline(answer))];
-  if (pick && !data.images.includes(pick)) parts.push(element("p", { class: "warning" }, ...both(words.not_here, { pick })));
-  else if (pick) parts.push(commandBox(startLine(answer)));
+  if (pick) parts.push(commandBox(startLine(answer)));
   const rows = element("tbody", {}, ...verdicts.map((one) => verdictRow(one, pick)));
   parts.push(element("div", { class: "scroll" }, element("table", { class: "verdicts" }, rows)));
   if (server.failure === "unreadable") parts.push(element("h5", {}, ...both(words.looked_for)), ...lookedFor());
@@ -138,6 +137,8 @@ function showVerdict(place, answer) {
 }
 
 function setUpJudge() {
+  const form = document.getElementById("judge-form");
+  if (!form) return;
   const [text, file, driver, gpus, place, note] =
     ["smi-text", "smi-file", "typed-driver", "typed-gpus", "verdict", "judge-note"].map((id) => document.getElementById(id));
   let bytes = null, waiting = 0;
@@ -167,8 +168,8 @@ function setUpJudge() {
     if (bytes) text.value = "";
     answer();
   });
-  document.getElementById("judge-form").addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("judge-form").addEventListener("reset", () => { bytes = null; setTimeout(answer); });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => { bytes = null; setTimeout(answer); });
 }
 
 // --- the search

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.chromium import Browser, Page, chromium
 from support.ferry import COMPAT, NAMES, RULES
-from support.page import COMPONENTS, digest, document, html, image, release
+from support.page import digest, document, html, release
 
 from torchferry import guide
 from torchferry.release_facts import parse
@@ -155,16 +155,13 @@ def test_a_pasted_text_gets_the_verdict_of_python_in_both_languages(page: Page) 
     ]
 
 
-def test_a_variant_that_the_folder_does_not_hold_is_not_offered(browser: Browser, folder: Path, page: Page) -> None:
-    """cu124 would be the pick; the folder holds cu121 and cpu."""
-    paste(page, A100.read_text(encoding="utf-8"))
-    assert "holds no image of cu124" in page.run("document.querySelector('#verdict .warning').innerText")
-    assert page.run("document.querySelectorAll('#verdict .command').length") == 0
+def test_the_pick_is_among_the_variants_that_the_folder_holds(browser: Browser, folder: Path, page: Page) -> None:
     made = document()
-    made["images"].append(image("engine", "cu124"))
-    other = browser.page().open(release(folder / "with cu124", made))
-    paste(other, A100.read_text(encoding="utf-8"))
-    assert other.run("document.querySelector('#verdict .command code').textContent") == "sh ferry.sh up --variant cu124"
+    made["images"] = [one for one in made["images"] if one["variant"] != "cu124"]
+    for one, pick in ((page, "cu124"), (browser.page().open(release(folder / "no cu124", made)), "cu121")):
+        paste(one, A100.read_text(encoding="utf-8"))
+        line = one.run("document.querySelector('#verdict .command code').textContent")
+        assert line == f"sh ferry.sh up --variant {pick}"
 
 
 def test_some_gpus_alone_are_named_in_the_command(browser: Browser, folder: Path) -> None:
@@ -237,13 +234,13 @@ def test_the_search_shows_the_rows_that_hold_every_word(page: Page) -> None:
             ".map((row) => row.cells[0].textContent), document.getElementById('search-count').innerText]"
         )
 
-    every = sorted((one.name for one in COMPONENTS), key=lambda name: (name != "libc6", name))
-    assert page.run("document.getElementById('search-count').innerText") == "3 of 3"
-    assert search("BSD") == [["numpy", "torch"], "2 of 3"]
-    assert search("bsd wheel 2.1") == [["torch"], "1 of 3"]
-    assert search(digest("libc6")[:12]) == [["libc6"], "1 of 3"]
-    assert search("nothing like it") == [[], "0 of 3"]
-    assert search(" ") == [every, "3 of 3"]
+    assert page.run("document.getElementById('search-count').innerText") == "4 of 4"
+    assert search("BSD") == [["numpy", "torch", "torch"], "3 of 4"]
+    assert search("bsd wheel 2.1 CU121") == [["torch"], "1 of 4"]
+    assert search("engine-cpu") == [["numpy", "torch", "libc6"], "3 of 4"]
+    assert search(digest("libc6")[:12]) == [["libc6"], "1 of 4"]
+    assert search("nothing like it") == [[], "0 of 4"]
+    assert search(" ") == [["numpy", "torch", "torch", "libc6"], "4 of 4"]
 
 
 NAUGHTY = "</title></style></textarea></script><img src=x onerror=\"stolen=1\">'`{{7*7}}<!--"
@@ -256,7 +253,7 @@ def structure(page: Page) -> Any:
 
 def test_hostile_names_stay_names(browser: Browser, folder: Path, page: Page) -> None:
     made = document(NAUGHTY, NAUGHTY)
-    made["models"][0]["name"] = NAUGHTY
+    made["models"][0]["name"] = made["images"][0]["image"] = made["images"][0]["archive"]["head"]["name"] = NAUGHTY
     hostile = browser.page().open(release(folder / "hostile", made))
     assert structure(hostile) == structure(page)
     assert hostile.run("typeof stolen") == "undefined"
@@ -336,9 +333,18 @@ def test_paper_gets_the_facts_and_none_of_the_controls(page: Page) -> None:
     assert page.run("document.querySelector('details').open") is True  # what is folded away would be missing on paper
 
 
+def test_a_release_without_variants_asks_for_no_driver(browser: Browser, folder: Path) -> None:
+    made = document()
+    made["images"] = [one for one in made["images"] if one["variant"] == "any"]
+    page = browser.page().open(release(folder / "plain", made))
+    assert page.call(SEEN, "#judge-form, #needs, .picture, noscript") == 0
+    assert "no variants" in page.run("document.querySelector('#which').parentElement.innerText")
+    assert page.told(*TROUBLE) == []
+
+
 def test_an_empty_bill_of_materials_is_said_to_be_empty(browser: Browser, folder: Path) -> None:
     place = folder / "empty.html"
-    place.write_text(html(components=()), encoding="utf-8")
+    place.write_text(html(boms={}), encoding="utf-8")
     page = browser.page().open(place)
     assert page.call(SEEN, "#components") == 0
     assert page.told(*TROUBLE) == []

@@ -6,25 +6,25 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torchferry import install_text, page
 from torchferry.components import Component
+from torchferry.ferry import present
+from torchferry.model import Variant
 from torchferry.server import Server
 from torchferry.templates import TEMPLATES
 
+from . import ferry
 from .chromium import Page
-from .ferry import COMPAT, project
 
-CUDA = {
-    "torch": "2.1.2", "cuda": "12.1", "driver": {"floor": "525.60.13", "full_support": "530.30.02"},
-    "compute_capabilities": ["50", "60", "70", "75", "80", "86", "90"],
-}
 SMOKE = [
     {"check": "health", "status": "passed", "seen": "after 2.0 s"},
     {"check": "computation on a GPU", "status": "not tested", "seen": ""},
 ]
+REVISION = "c0ffee" + "0" * 34
 
 
 def digest(word: str) -> str:
@@ -32,59 +32,59 @@ def digest(word: str) -> str:
     return hashlib.sha256(word.encode()).hexdigest()
 
 
-def image(service: str, variant: str, *, parts: int = 0, needs: Mapping[str, Any] = CUDA) -> dict[str, Any]:
-    """One image of a manifest, its archive whole or in parts."""
-    name = f"{service}-1.0.0-{variant}.tar.gz"
-    archive: dict[str, Any] = {"name": name, "size": 2_780_123_456, "sha256": digest(name), "compression": "fast"}
-    if parts:
-        archive["parts"] = [
-            {"name": f"{name}.part{number:03}", "size": 1_390_061_728, "sha256": digest(f"{name}{number}")}
-            for number in range(1, parts + 1)
-        ]
-    return {
-        "service": service, "variant": variant, "image": f"{service}:1.0.0-{variant}", "archive": archive,
-        "platform": "linux/amd64", "config": digest("config"), "layers": [], "size": 5_050_000_000,
-        "revision": "c0ffee" + "0" * 34, "lock": {"digest": digest("lock"), "fingerprint": digest("of")},
-        "needs": dict(needs), "wheels": [], "smoke": SMOKE,
-    }
-
-
 def document(name: str = "stt", service: str = "engine") -> dict[str, Any]:
-    """A whole manifest.json, with all that it may hold."""
-    return {
-        "torchferry": "0.1.0", "manifest": 1, "release": name, "version": "1.0.0", "sequence": 7,
-        "images": [
-            image(service, "cu121", parts=2), image(service, "cpu", needs={"torch": "2.1.2", "cuda": None}),
-            image("web", "any", needs={"torch": None, "cuda": None}),
-        ],
-        "services": [
-            {"name": service, "port": 8003, "health": {"path": "/health", "expect": {"status": "ok"}, "within": 60}},
-            {"name": "web", "port": 8100},
-        ],
-        "models": [{"name": "whisper", "version": "3", "files": [
-            {"path": "model.bin", "size": 1_540_000_000, "sha256": digest("model")},
-            {"path": "config/preprocessor_config.json", "size": 340, "sha256": digest("config")},
-        ]}],
-    }
+    """A manifest.json as torchferry writes it, of a release with sizes that a person would see, and one in parts."""
+    made = json.loads(json.dumps(ferry.document(name)))
+    for number, image in enumerate(made["images"]):
+        archive = image["archive"]
+        archive.update(size=2_780_123_456 + number, sha256=digest(archive["name"]))
+        count = 2 if image["variant"] == "cu121" else 1
+        names = [f"{archive['name']}.part{part + 1:03}" for part in range(count)] if count > 1 else [archive["name"]]
+        archive["parts"] = [{"name": one, "size": archive["size"] // count, "sha256": digest(one)} for one in names]
+        archive["head"]["sha256"] = digest(archive["head"]["name"])
+        image.update(size=5_050_000_000, revision=REVISION, smoke=SMOKE)
+        image["service"] = service if image["service"] == "engine" else image["service"]
+    for one in made["services"]:
+        one["name"] = service if one["name"] == "engine" else one["name"]
+    return {**made, "sequence": 7, "revision": REVISION}
 
 
-COMPONENTS = (
-    Component(name="torch", version="2.1.2", license="BSD-3-Clause", kind="wheel", sha256=digest("torch")),
-    Component(name="numpy", version="1.26.4", license="BSD-3-Clause", kind="wheel", sha256=digest("numpy")),
-    Component(name="libc6", version="2.36-9+deb12u9", license="LGPL-2.1", kind="deb", sha256=digest("libc6")),
-)
+def row(name: str, version: str, license: str, kind: str) -> Component:  # noqa: A002
+    """A component whose hash follows from its name."""
+    return Component(name=name, version=version, license=license, kind=kind, sha256=digest(name))
+
+
+BOMS = {
+    "engine-cu121": (
+        row("torch", "2.1.2", "BSD-3-Clause", "wheel"), row("numpy", "1.26.4", "BSD-3-Clause", "wheel"),
+        row("libc6", "2.36-9+deb12u9", "", "package"),
+    ),
+    "engine-cpu": (
+        row("torch", "2.1.2+cpu", "BSD-3-Clause", "wheel"), row("numpy", "1.26.4", "BSD-3-Clause", "wheel"),
+        row("libc6", "2.36-9+deb12u9", "", "package"),
+    ),
+}
 
 
 def html(
-    made: Mapping[str, Any] | None = None, *, components: Sequence[Component] = COMPONENTS,
+    made: Mapping[str, Any] | None = None, *, boms: Mapping[str, Sequence[Component]] = BOMS,
     texts: Mapping[str, str] | None = None,
 ) -> str:
     """index.html of a manifest."""
     said = document() if made is None else made
     others = {"manifest.json": json.dumps(said), "INSTALL.txt": install_text.text(said)} if texts is None else texts
-    return page.html(
-        said, project().variants, COMPAT, templates=TEMPLATES, texts=others, components=components
+    return page.html(said, _variants(said), ferry.COMPAT, templates=TEMPLATES, texts=others, boms=boms)
+
+
+def _variants(made: Mapping[str, Any]) -> list[Variant]:
+    """The variants of the project that are in a manifest, their services named as there."""
+    name = min({row["service"] for row in made["images"]} - {"web"}, default="engine")
+    project = ferry.project()
+    renamed = tuple(
+        replace(one, service=replace(one.service, name=name)) if one.service.name == "engine" else one
+        for one in project.variants
     )
+    return list(present(made, replace(project, variants=renamed)))
 
 
 def release(folder: Path, made: Mapping[str, Any] | None = None) -> Path:

@@ -14,7 +14,8 @@ from support.page import document
 
 from torchferry import install_text
 from torchferry.errors import IntegrityError
-from torchferry.guide import OPTIONS, chapters, checklists
+from torchferry.guide import chapters, checklists
+from torchferry.guide_words import OPTIONS, STATUSES
 from torchferry.release_facts import parse
 from torchferry.said import COLUMNS, Command, columns, folded, folded_command
 
@@ -39,7 +40,7 @@ def test_english_then_korean_with_every_step_option_and_item_in_both() -> None:
     text = install_text.text(made)
     english, korean = text.split("\n\n\n")
     for language, part in (("en", english), ("ko", korean)):
-        flat = re.sub(r"\s+", " ", part.replace(" \\\n", " "))
+        flat = re.sub(r"\s*\n\s*| {3,}", " ", part.replace(" \\\n", "\n"))
         facts = parse(made)
         assert bool(re.search("[가-힣]", part)) == (language == "ko")
         for chapter in chapters(facts):
@@ -50,6 +51,7 @@ def test_english_then_korean_with_every_step_option_and_item_in_both() -> None:
         for option, meaning in OPTIONS:
             assert option in flat
             assert meaning.text(language) in flat
+        assert all(f"{status}  {meaning.text(language)}" in flat for status, meaning in STATUSES)
         for item in (item for one in checklists(facts) for item in one.items):
             assert f"[ ] {item.text(language)}" in flat
         assert "2.78 GB" in flat
@@ -73,6 +75,16 @@ def test_without_a_health_path_nobody_is_asked() -> None:
     del made["services"]
     assert "curl" in install_text.text(document())
     assert "curl" not in install_text.text(made)
+
+
+def test_a_release_without_variants_asks_for_no_driver() -> None:
+    made = document()
+    assert "CUDA toolkit" in install_text.text(made)
+    made["images"] = [one for one in made["images"] if one["variant"] == "any"]
+    text = install_text.text(made)
+    assert "CUDA toolkit" not in text
+    assert "no variants" in text
+    assert "변형이 없습니다" in text
 
 
 def test_what_is_no_manifest_is_refused() -> None:

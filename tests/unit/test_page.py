@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.ferry import COMPAT, script
-from support.page import COMPONENTS, document, html
+from support.ferry import COMPAT, RULES, script
+from support.page import BOMS, REVISION, document, html
 
-from torchferry import page, page_words, smi, verdict_korean, verdict_text
+from torchferry import guide_words, manifest, page, page_words, smi, verdict_korean, verdict_text
 from torchferry.errors import IntegrityError
 from torchferry.release_facts import parse
 from torchferry.said import Said
@@ -57,7 +59,7 @@ def outline(text: str) -> Outline:
 
 def test_the_same_in_the_same_out() -> None:
     assert html() == html()
-    assert html(components=COMPONENTS[::-1]) == html()
+    assert html(boms={name: BOMS[name][::-1] for name in sorted(BOMS)}) == html()
 
 
 def test_every_element_ends_where_it_must() -> None:
@@ -96,44 +98,56 @@ def test_no_part_of_the_script_can_end_it(part: Path) -> None:
 
 
 def test_it_knows_the_very_tables_of_ferry_sh() -> None:
-    data = page.judge_data(parse(document()), page.rules(page_variants(), COMPAT), COMPAT)
-    assert f"FERRY_TABLES='{data['tables']}'".replace("'", "") in script().replace("'\"'\"'", "").replace("'", "")
+    assert f"\nFERRY_TABLES={shlex.quote(page.judge_data(RULES, COMPAT)['tables'])}\n" in script()
+    baked = json.loads("".join(outline(html()).texts["script"]).partition("(() =>")[0])
+    assert baked == page.judge_data(RULES, COMPAT)
 
 
-def page_variants() -> Any:
-    from support.ferry import project
-
-    return project().variants
+def test_it_judges_by_the_images_that_are_there_as_ferry_sh_does() -> None:
+    made = document()
+    made["images"] = [one for one in made["images"] if one["variant"] in ("cu121", "cpu")]
+    text = html(made)
+    assert '<th scope="row">cu121</th>' in text
+    assert "cu124" not in re.sub(r"<script.*", "", text, flags=re.DOTALL)
+    assert "rule|cu124" not in text
 
 
 def test_what_the_release_is_and_every_file_with_size_and_hash() -> None:
     made = document()
     text = html(made)
-    for said in ("stt 1.0.0", ">7<", "c0ffee" + "0" * 34, "torchferry 0.1.0", "1,390,061,728", "1.39 GB"):
+    (parts,) = [one for image in made["images"] if len(one := image["archive"]["parts"]) > 1]
+    exact = f"{parts[0]['size']:,}"
+    for said in ("stt 1.0.0", ">7<", REVISION, "torchferry 0.1.0", exact, "1.39 GB", "2.78 GB", "5.05 GB"):
         assert said in text
-    files = [file for one in (made["images"][0]["archive"]["parts"], made["images"][1:]) for file in one]
-    names = [(file.get("name") or file["archive"]["name"], (file.get("sha256") or file["archive"]["sha256"]))
-             for file in files]
-    names += [(f"models/whisper-3/{file['path']}", file["sha256"]) for file in made["models"][0]["files"]]
-    names += [(name, hashlib.sha256(text.encode()).hexdigest()) for name, text in {"ferry.sh": "x\n"}.items()]
-    text = html(made, texts={"ferry.sh": "x\n"})
-    for name, digest in names:
-        assert re.search(rf"{re.escape(name)}</td>.*{digest}", text), name
-    assert made["images"][0]["archive"]["sha256"] not in text  # of an archive in parts only the parts are files
-    for one in COMPONENTS:
-        assert one.license in text
-        assert one.sha256 in text
+    others = {"ferry.sh": "x\n", "sbom/engine-cpu.cdx.json": "{}"}
+    text = html(made, texts=others)
+    listed = [line.split("  ", 1) for line in manifest.sums(made, others).splitlines()]
+    assert len(listed) > 10
+    for digest, name in listed:
+        assert re.search(rf'<td class="name">{re.escape(name)}</td>.*{digest}', text), name
+    shown = re.findall(r'<td class="name">(.*?)</td>', text)
+    assert sorted(shown) == sorted(name for _, name in listed)
+
+
+def test_every_component_stands_once_with_the_images_that_hold_it() -> None:
+    rows = re.findall(r'<tr><th scope="row">([^<]*)</th><td>([^<]*)</td>.*<td>(engine[^/]*(?:<br>[^/]*)?)</td>', html())
+    both = "engine-cpu<br>engine-cu121"
+    assert rows == [
+        ("numpy", "1.26.4", both), ("torch", "2.1.2", "engine-cu121"), ("torch", "2.1.2+cpu", "engine-cpu"),
+        ("libc6", "2.36-9+deb12u9", both),
+    ]
+    assert all(row.sha256 in html() for rows in BOMS.values() for row in rows)
 
 
 def test_parts_that_a_manifest_need_not_have() -> None:
     made = document()
-    for name in ("sequence", "services", "models"):
+    for name in ("sequence", "services", "models", "revision"):
         del made[name]
     for one in made["images"]:
-        one["archive"].pop("parts", None)
+        one["archive"] = {name: one["archive"][name] for name in ("name", "size", "sha256")}
         one.pop("revision")
         one.pop("smoke")
-    found = outline(html(made, components=(), texts={}))
+    found = outline(html(made, boms={}, texts={}))
     assert "not recorded" in found.texts["span"]
     assert parse(made).sequence is None
     assert [one.name for one in parse(made).services] == ["engine", "web"]
@@ -156,17 +170,22 @@ def test_damaged_images_are_refused(place: str, value: Any) -> None:
 
 
 def test_room_on_the_disk_counts_what_every_choice_needs() -> None:
-    assert parse(document()).unpacked() == {"cu121": 10_100_000_000, "cpu": 10_100_000_000}
+    image = 5_050_000_000
+    assert parse(document()).unpacked() == {
+        "cpu": 2 * image, "cu118": 2 * image, "cu121": 2 * image, "cu124": 2 * image, "cu128": 2 * image,
+    }  # that of one platform, and the one of the service that has no variants
     made = document()
-    made["images"] = made["images"][2:]
-    assert parse(made).unpacked() == {"any": 5_050_000_000}
+    made["images"] = [one for one in made["images"] if one["service"] == "web"]
+    assert parse(made).unpacked() == {"any": image}
 
 
 # Words
 
 
 def texts() -> dict[str, Said]:
-    return {**page_words.PAGE, **page_words.SCRIPT}
+    options = dict(guide_words.OPTIONS) | {str(status): said for status, said in guide_words.STATUSES}
+    doctor = {f"doctor {status}": said for status, said in guide_words.DOCTOR.items()}
+    return {**page_words.PAGE, **page_words.SCRIPT, **page_words.KINDS, **options, **doctor}
 
 
 def test_every_text_of_the_page_is_said_somewhere() -> None:
@@ -181,7 +200,7 @@ def test_every_text_of_the_page_is_said_somewhere() -> None:
     assert page_words.SCRIPT.keys() - named - verdicts == set()
 
 
-@pytest.mark.parametrize("name", [*page_words.PAGE, *page_words.SCRIPT])
+@pytest.mark.parametrize("name", texts())
 def test_both_languages_hold_the_same_values_and_code(name: str) -> None:
     said = texts()[name]
     assert said.en.strip()
@@ -197,3 +216,21 @@ def test_every_reason_has_its_korean_sentence_with_the_same_values() -> None:
         korean = set(re.findall(r"\{\w+\}", verdict_korean.REASONS[code]))
         assert korean == values, code
     assert len(verdict_korean.LOOKED_FOR) == len(smi.LOOKED_FOR)
+
+
+# ferry.sh decides
+
+
+def test_every_command_option_and_exit_status_is_one_of_ferry_sh() -> None:
+    text = script()
+    (line,) = re.findall(r"^  (verify \| .*?)\) \"\$command\"", text, re.MULTILINE)
+    commands = {"doctor", "help", *line.split(" | ")}
+    said = re.findall(r"sh\s+ferry\.sh\s+(\w+)", re.sub(r"<[^>]+>", " ", html()))
+    assert commands - {*said} == set()
+    assert {*said} - commands == set()
+    known = re.findall(r"^run_options='(.*?)'|options '(--variant --require.*?)'", text, re.MULTILINE)
+    options = {word for pair in known for part in pair for word in part.split()}
+    assert {option.split()[0] for option, _ in guide_words.OPTIONS} == options
+    statuses = {int(number) for number in re.findall(r"^[a-z_]+=(\d+)$", text, re.MULTILINE)}
+    assert {status for status, _ in guide_words.STATUSES} == statuses
+    assert guide_words.DOCTOR.keys() <= statuses
