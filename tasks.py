@@ -42,6 +42,8 @@ def ferry(body: Callable[..., Any]) -> Any:
         except FerryError as error:
             console.show_error(error)
             raise Exit(code=error.exit_code) from error
+        except console.NotReadError as error:
+            raise Exit(code=console.NOT_READ) from error
         except KeyboardInterrupt as interrupt:
             console.say("interrupted; nothing half-written is left, the same command goes on from here")
             raise Exit(code=130) from interrupt

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,17 @@ from tqdm import tqdm
 from torchferry.errors import FerryError
 from torchferry.wording import size as size  # those who speak of sizes find it here
 
+NOT_READ = 141
+"""The status of a program that SIGPIPE ended, as shells tell it."""
+
+
+class NotReadError(Exception):
+    """Nobody reads stdout any more, as behind `| head`: no refusal and no bug, but nothing is left to be done."""
+
 
 def say(text: str) -> None:
-    """One line of talk, on stderr."""
-    with tqdm.external_write_mode(file=sys.stderr):
+    """One line of talk, on stderr; that nobody reads it any more is no reason to stop halfway."""
+    with suppress(BrokenPipeError), tqdm.external_write_mode(file=sys.stderr):
         print(text, file=sys.stderr, flush=True)
 
 
@@ -29,12 +37,19 @@ def show_error(error: FerryError) -> None:
 
 def show_json(document: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(document, indent=2, sort_keys=False, ensure_ascii=False))
+    show(json.dumps(document, indent=2, sort_keys=False, ensure_ascii=False))
 
 
 def show(text: str) -> None:
-    """Data for people or pipes, on stdout."""
-    print(text)
+    """Data for people or pipes, on stdout; NotReadError when nobody reads it any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError as error:
+        # what is left in the buffer would break the pipe once more when Python ends
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise NotReadError from error
 
 
 @dataclass(kw_only=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.site import SERVICES, Releases, Site
+from support.smi import NAMES
 
+from torchferry import site_report
 from torchferry.manifest import chain_ids
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("site")]
@@ -218,6 +220,14 @@ def test_a_report_tells_no_secrets(site: Site, releases: Releases) -> None:
     for wanted in ("torchferry report 1", "release duo 1.0.0", "=== doctor ===", "=== container engine ===",
                    "env DB_PASSWORD", "engine 1.0.0 starts", "engine: duo 1.0.0 (cpu, CPU), well"):
         assert wanted in told.stdout
+    read = site_report.parse(told.stdout, NAMES, place="report.txt")
+    assert sorted((one.service, one.version, one.state) for one in read.containers) == [
+        ("engine", "1.0.0", "running"), ("page", "1.0.0", "running"),
+    ]
+    assert read.engine is not None
+    assert read.engine.root is not None
+    assert read.disk_of(read.engine.root) is not None
+    assert read.here[0] == f"docker: {read.engine.version}"
 
 
 # Beside each other, elsewhere, in Korean
