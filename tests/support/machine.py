@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TOOLS = (
-    "sh", "awk", "sed", "od", "cat", "uname", "head", "tail", "grep", "df", "sleep", "env", "id", "tr", "cut", "sort",
-    "date",
+    "sh", "awk", "sed", "od", "cat", "uname", "head", "tail", "grep", "df", "sleep", "printf", "env", "id", "tr", "cut",
+    "sort", "date",
 )
 """What ferry.sh needs of a server to answer as doctor."""
 
