@@ -6,9 +6,18 @@ lacks() {
   not_ready_lines="$not_ready_lines  $(say "$1" "$2")$newline"
 }
 
+# a container's name and its ports on this server, by a Go template; podman takes one with "range ." for a list of all
+# shellcheck disable=SC2016 # its $ are Go's
+published='{{.Name}}{{range $port, $bound := .NetworkSettings.Ports}}{{range $bound}} {{.HostPort}}{{end}}{{end}}'
+
 # who listens on a port of this server; nothing when it is free
 holder_of() {
-  held=$("$engine" ps --filter "publish=$1" --format '{{.Names}}' </dev/null 2>/dev/null | head -n 1)
+  # asked of the containers themselves: podman has no filter for published ports
+  running_ids=$("$engine" ps --quiet --no-trunc 2>/dev/null </dev/null || :)
+  held=''
+  # shellcheck disable=SC2086 # ids have no blanks
+  [ -z "$running_ids" ] || held=$("$engine" container inspect --format "$published" $running_ids 2>/dev/null </dev/null |
+    awk -v port="$1" '{ for (i = 2; i <= NF; i++) if ($i == port) { sub("^/", "", $1); print $1; exit } }')
   if [ -n "$held" ]; then
     printf 'container %s' "$held"
     return
@@ -84,21 +93,28 @@ check_inside() {
   case $inside_status in
     0) ;;
     1)
+      lacks_before=$not_ready_lines
       while IFS='	' read -r point problem; do
         [ -z "$problem" ] || lacks "$image_service:$point $problem; $(cure_of "$problem")" \
           "$image_service:$point: $problem. $(cure_of "$problem")"
       done <<EOT
 $inside_said
 EOT
+      # it said nothing that is understood: then it failed in a way that nobody thought of
+      [ "$not_ready_lines" != "$lacks_before" ] || lacks_start
       ;;
-    *)
-      lacks "$engine_kind does not start $image_name with its settings:
+    *) lacks_start ;;
+  esac
+}
+
+# the container did not start with its settings, and this is what it said
+lacks_start() {
+  lacks "$engine_kind does not start $image_name with its settings:
 $(printf '%s\n' "$inside_said" | tail -n 4 | indent)
 $(printf '%s\n' "$inside_said" | diagnosis | indent)" \
-        "$engine_kind 이(가) $image_name 을(를) 시작하지 못합니다:
+    "$engine_kind 이(가) $image_name 을(를) 시작하지 못합니다:
 $(printf '%s\n' "$inside_said" | tail -n 4 | indent)
-$(printf '%s\n' "$inside_said" | diagnosis | indent)" ;;
-  esac
+$(printf '%s\n' "$inside_said" | diagnosis | indent)"
 }
 
 # what on the server lets the service's user in

@@ -155,7 +155,8 @@ class PrivatePodman:
         self._enclave.close()
         for container in containers:
             for group in control_groups(f"libpod_parent/libpod-{container}"):
-                group.rmdir()
+                with suppress(FileNotFoundError):  # two controllers may share one, or podman was still at it
+                    group.rmdir()
         for group in control_groups("libpod_parent"):
             with suppress(OSError):  # another podman's containers are in it
                 group.rmdir()
