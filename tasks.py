@@ -14,6 +14,7 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from torchferry import bake as bakes  # noqa: E402
 from torchferry import cleaning, console, coverage_report, host, provision, report, signing  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
@@ -164,6 +165,14 @@ def render(_context, variant, service, file=None, engine=None):
 
 @task(iterable=["variant", "service"], help={**CHOICE, **ENGINE})
 @ferry
+def bake(_context, variant, service, file=None, engine=None):
+    """Render, and write build/docker-bake.json: the same images by any buildx builder, remote or in Kubernetes."""
+    way = road(file, engine)
+    bakes.show(way, bakes.write(way, way.select(variant, service)))
+
+
+@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE})
+@ferry
 def build(_context, variant, service, file=None, engine=None):
     """Build the images."""
     way = road(file, engine)
@@ -258,6 +267,6 @@ def lint(context):
 
 
 namespace = Collection(
-    setup, variants, check, coverage, doctor, plan, lock, fetch, render, build, smoke, package, bundle, key, ship,
-    clean, test, lint,
+    setup, variants, check, coverage, doctor, plan, lock, fetch, render, bake, build, smoke, package, bundle, key,
+    ship, clean, test, lint,
 )

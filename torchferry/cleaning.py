@@ -45,7 +45,7 @@ def _built(project: Project, layout: Layout) -> Iterator[Path]:
     yield from (context for context in contexts if (context / DOCKERFILE).is_file())
     yield from (
         layout.blobs, layout.bases, layout.logs, layout.smoke, layout.images, layout.verified, layout.coverage,
-        layout.audits, layout.sboms,
+        layout.audits, layout.sboms, layout.bake_file,
     )
 
 

@@ -71,6 +71,11 @@ class Layout:
         return self.build / "images"
 
     @property
+    def bake_file(self) -> Path:
+        """What `docker buildx bake` builds the images by."""
+        return self.build / "docker-bake.json"
+
+    @property
     def coverage(self) -> Path:
         """The picture of what runs where."""
         return self.build / "coverage.html"
@@ -115,6 +120,10 @@ class Layout:
 
     def base_tar(self, base: Base, architecture: str) -> Path:
         return self.bases / f"{self.base_name(base, architecture)}.tar"
+
+    def base_oci(self, base: Base, architecture: str) -> Path:
+        """A Debian base as an OCI layout, which a builder elsewhere can be sent."""
+        return self.bases / f"{self.base_name(base, architecture)}.oci"
 
     def context(self, variant: Variant) -> Path:
         """The rendered Dockerfile and its build context."""

@@ -58,12 +58,21 @@ PODMAN_PARTS = ("podman", "runc", "conmon", "netavark", "aardvark-dns", "cataton
 PODMAN_4 = ProgramSet(release="bookworm", packages=PODMAN_PARTS)
 PODMAN_5 = ProgramSet(release="trixie", packages=PODMAN_PARTS)
 COMPOSE_2 = ProgramSet(release="trixie", packages=("docker-compose",))
-ALL = (DOCKER_20, DOCKER_26, DOCKER_28, PODMAN_4, PODMAN_5, COMPOSE_2)
+BUILDX = {release: ProgramSet(release=release, packages=("docker-buildx",)) for release in ("trixie", "sid")}
+"""buildx 0.13 and the newest."""
+ALL = (DOCKER_20, DOCKER_26, DOCKER_28, PODMAN_4, PODMAN_5, COMPOSE_2, *BUILDX.values())
 
 
 def compose() -> Path:
     """The program of `docker compose`, which needs no docker beside it. Raises ProgramsAbsent."""
     return unpacked(COMPOSE_2) / "usr/libexec/docker/cli-plugins/docker-compose"
+
+
+def buildx(release: str) -> Path:
+    """The program of `docker buildx`, which needs no docker beside it to read a file. Raises ProgramsAbsent."""
+    program = unpacked(BUILDX[release]) / "usr/libexec/docker/cli-plugins/docker-buildx"
+    _must([str(program), "version"], f"buildx of Debian {release} does not run here")
+    return program
 
 
 def cache() -> Path:
