@@ -91,6 +91,41 @@ def recipe_of(project: Project) -> str:
     return (project.folder / "build/page-any/.recipe").read_text(encoding="utf-8")
 
 
+def test_the_whole_matrix_is_rendered_and_told_to_buildx(
+    project: Project, give_base: Callable[[Project], None]
+) -> None:
+    try:
+        program = debian_programs.buildx("trixie")
+    except ProgramsAbsent as error:
+        pytest.skip(str(error))
+    give_base(project)
+    done = project.made("bake")
+    assert "docker buildx bake --file build/docker-bake.json --load" in done.stdout
+    place = project.folder / "build/docker-bake.json"
+    first = place.read_bytes()
+    said = subprocess.run(
+        [program, "bake", "--file", "build/docker-bake.json", "--print"], cwd=project.folder, env={**project.env},
+        capture_output=True, text=True, check=True,
+    )
+    plan = json.loads(said.stdout)["target"]
+    ours = {f"{row['service']}-{row['variant']}": row for row in json.loads(project.made("variants", "--json").stdout)}
+    assert plan.keys() == ours.keys() == {"engine-cu118", "engine-cu121", "engine-cu124", "engine-cpu", "page-any"}
+    for label, row in ours.items():
+        assert (plan[label]["tags"], plan[label]["platforms"]) == ([row["image"]], [row["platform"]])
+        context = project.folder / plan[label]["context"]
+        lines = (context / plan[label]["dockerfile"]).read_text(encoding="utf-8").splitlines()
+        assert [line.removeprefix("FROM ") for line in lines if line.startswith("FROM ")] == [*plan[label]["contexts"]]
+        recipe = (context / ".recipe").read_text(encoding="utf-8")
+        assert plan[label]["labels"] == {"io.torchferry.recipe": recipe}
+
+    place.unlink()
+    again = project.made("bake")
+    assert (place.read_bytes(), again.stdout) == (first, done.stdout)
+    assert json.loads(first)["target"].keys() == plan.keys()
+    project.made("bake", "--service", "engine", "--variant", "cu121")
+    assert [*json.loads(place.read_bytes())["target"]] == ["engine-cu121"]
+
+
 def test_a_baked_image_is_the_one_that_our_engines_make(builder: PrivateDaemon, baked: Project) -> None:
     run(baked, *BAKE, "--load")
     said = inspected(builder, "page:1.0.0-any")

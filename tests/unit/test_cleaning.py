@@ -32,6 +32,7 @@ def layout(tmp_path: Path) -> Layout:
     made = (
         found.context(cu121) / "Dockerfile", found.context(cu121) / "app/main.py", found.blobs / "fast/x.gz",
         found.build_log(cu121), found.smoke_result(cu121), found.image_record(cu121, "direct"), found.verified,
+        found.bake_file,
         found.base_tar(cu121.service.base, "x86_64"), found.archive(cu121), found.manifest(nouns.RELEASE),
         found.sums(nouns.RELEASE), *(found.release(nouns.RELEASE) / name for name in OURS),
         found.sbom(cu121), found.sbom_record(cu121), found.wheel_metadata("0" * 64),
