@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from torchferry.errors import IntegrityError
@@ -77,6 +78,16 @@ def documents(image: Image) -> dict[str, bytes]:
         blob_name(manifest_digest): manifest,
         config: image.config,
     }
+
+
+def listed_sizes(documents: Mapping[str, bytes]) -> dict[str, int]:
+    """The size of every layer by diff_id, as the OCI manifest among the documents of an archive lists it.
+
+    Raises ValueError, TypeError or KeyError where there is none that can be read.
+    """
+    [listed] = json.loads(documents["index.json"])["manifests"]
+    manifest = json.loads(documents[blob_name(str(listed["digest"]).removeprefix("sha256:"))])
+    return {str(one["digest"]).removeprefix("sha256:"): int(one["size"]) for one in manifest["layers"]}
 
 
 def _descriptor(media_type: str, digest: str, size: int) -> dict[str, Any]:

@@ -283,13 +283,17 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """One loadable .tar.gz: bytes and hex SHA-256 of it, the image in it, and its files: itself, or parts of it."""
+    """One loadable .tar.gz: bytes and hex SHA-256 of it, the image in it, and its files: itself, or parts of it.
+
+    ``omits`` is how many of the lowest layers of the image are not in it: the servers that it is for hold them.
+    """
 
     path: Path
     size: int
     sha256: str
     image: Image
     parts: tuple[Part, ...] = ()
+    omits: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
