@@ -52,12 +52,7 @@ def documents(image: Image) -> dict[str, bytes]:
     """
     reference = parse_reference(image.name)
     config = blob_name(image.config_digest)
-    manifest = _compact({
-        "schemaVersion": 2,
-        "mediaType": f"{_OCI}.manifest.v1+json",
-        "config": _descriptor(f"{_OCI}.config.v1+json", image.config_digest, len(image.config)),
-        "layers": [_descriptor(f"{_OCI}.layer.v1.tar", layer.diff_id, layer.size) for layer in image.layers],
-    })
+    manifest = oci_manifest(image)
     manifest_digest = hashlib.sha256(manifest).hexdigest()
     listed = _descriptor(f"{_OCI}.manifest.v1+json", manifest_digest, len(manifest)) | {
         "annotations": {
@@ -78,6 +73,16 @@ def documents(image: Image) -> dict[str, bytes]:
         blob_name(manifest_digest): manifest,
         config: image.config,
     }
+
+
+def oci_manifest(image: Image) -> bytes:
+    """The OCI manifest of an image with raw layers; its SHA-256 is the image's ID in the containerd store."""
+    return _compact({
+        "schemaVersion": 2,
+        "mediaType": f"{_OCI}.manifest.v1+json",
+        "config": _descriptor(f"{_OCI}.config.v1+json", image.config_digest, len(image.config)),
+        "layers": [_descriptor(f"{_OCI}.layer.v1.tar", layer.diff_id, layer.size) for layer in image.layers],
+    })
 
 
 def listed_sizes(documents: Mapping[str, bytes]) -> dict[str, int]:

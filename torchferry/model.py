@@ -42,10 +42,12 @@ class Release:
     """Grows from release to release; a server refuses to go back unless it is told to."""
     split: int | None = None
     """Bytes of the largest part of an archive; None: one file each."""
+    delta: str = ""
+    """What a release rests on that leaves out what its servers hold (since-1.0.0, for-HOST); nothing: it is whole."""
 
     @property
     def folder(self) -> str:
-        return f"{self.name}-{self.version}"
+        return "-".join(filter(None, (self.name, self.version, self.delta)))
 
 
 @dataclass(frozen=True, kw_only=True)
