@@ -13,6 +13,15 @@ chain_ids() {
   done
 }
 
+# how the engine keeps the layers of an image: raw, as our archives bring them, or unknown. Docker's containerd store
+# keeps the blobs that came in, whatever made them, so only its layers' tars are the same for certain
+encoding_of() {
+  case $(engine_store) in
+    containerd) echo unknown ;;
+    *) echo raw ;;
+  esac
+}
+
 receipt() {
   options '--name --data --models' "$@"
   find_engine
@@ -28,7 +37,9 @@ receipt() {
   done
   for one_service in $services; do
     for one in $("$engine" image ls --format '{{.Repository}}:{{.Tag}}' "$one_service" </dev/null); do
-      printf 'image %s %s\n' "${one#localhost/}" "$(id_of "$one" | sed 's/^sha256://')"
+      one_id=$(id_of "$one" | sed 's/^sha256://')
+      [ -n "$one_id" ] || continue # it went away meanwhile
+      printf 'image %s %s %s\n' "${one#localhost/}" "$one_id" "$(encoding_of "$one_id")"
       layers_of "$one" | chain_ids
     done
   done
