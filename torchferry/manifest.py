@@ -153,6 +153,12 @@ def sums(document: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(rows.items()))
 
 
+def title(document: Mapping[str, Any]) -> str:
+    """What a release is called, and what a delta rests on."""
+    delta = document.get("delta")
+    return f"{document['release']} {document['version']}" + (f" ({delta['label']})" if delta else "")
+
+
 def model_folder(row: Mapping[str, Any]) -> str:
     """The folder of a model in a release and on a server."""
     return f"{row['name']}-{row['version']}"
