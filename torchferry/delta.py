@@ -18,7 +18,7 @@ from typing import Any
 from torchferry import manifest
 from torchferry.errors import ConfigError
 from torchferry.layout import MANIFEST
-from torchferry.model import Image, Project, Release
+from torchferry.model import Image, Project, Release, Variant
 from torchferry.receipts import Receipt, read
 
 _LABEL = re.compile(r"[^A-Za-z0-9.]+")
@@ -44,6 +44,12 @@ class Held:
         """How many of the lowest layers of an image need not travel."""
         chains = manifest.chain_ids([layer.diff_id for layer in image.layers])
         return sum(1 for _ in takewhile(self.chain_ids.__contains__, chains))
+
+    def chosen(self, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        """Of some variants those that are asked for."""
+        return tuple(
+            one for one in variants if not self.images or (one.service.name, one.name) in self.images
+        ) or variants
 
     def project(self, project: Project) -> Project:
         """The same project, whose release is this delta of it."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torchferry.manifest import model_folder, omitted_models
-from torchferry.model import Health
 from torchferry.render import health_command
+from torchferry.running import Health
 
 ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 

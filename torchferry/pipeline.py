@@ -109,9 +109,7 @@ class Road:
     def wanted(self, names: Iterable[str], services: Iterable[str], held: Held | None) -> tuple[Variant, ...]:
         """What `select` gives; where nothing was asked for, those images that a server said it lacks something of."""
         chosen = self.select(names, services)
-        if held is None or not held.images or tuple(names) or tuple(services):
-            return chosen
-        return tuple(one for one in chosen if (one.service.name, one.name) in held.images) or chosen
+        return chosen if held is None or [*names, *services] else held.chosen(chosen)
 
     def asked(self, variant: Variant) -> str:
         """The fingerprint of what a lock of this variant would be asked today."""
@@ -234,8 +232,7 @@ class Road:
     def package(self, chosen: tuple[Variant, ...], *, smoked: bool, held: Held | None = None) -> Bundle:
         """The release folder with one archive a variant; ``smoked`` runs the smoke test of each image before.
 
-        With what servers have ``held`` it becomes a delta, in a folder of its own.
-        """
+        With what servers have ``held`` it becomes a delta, in a folder of its own."""
         project = held.project(self.project) if held else self.project
         models.require(self.project, self.layout)  # what is missing there is told before minutes of work
         packed = []
