@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE))
 
 from torchferry import bake as bakes  # noqa: E402
 from torchferry import cleaning, console, coverage_report, host, provision, report, signing  # noqa: E402
+from torchferry import delta as deltas  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry import ship as ships  # noqa: E402
@@ -31,6 +32,13 @@ CHOICE = {
     "file": "the variants.yaml of another project; its wheels/, build/ and dist/ lie beside it",
 }
 ENGINE = {"engine": "auto, direct (no daemon) or docker; before what variants.yaml says"}
+
+DELTA = {
+    "json": "one JSON document on stdout",
+    "for_": "a delta: a file that sh ferry.sh receipt wrote; repeat for more servers, it then suits them all",
+    "since": "a delta: the folder of the release that the servers have, as it lies in dist/",
+    "missing": "a delta: the file that sh ferry.sh missing wrote on a server that refused one",
+}
 
 
 def ferry(body: Callable[..., Any]) -> Any:
@@ -191,20 +199,22 @@ def smoke(_context, variant, service, file=None, engine=None):
     report.done(way, then="inv package")
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
+@task(auto_shortflags=False, iterable=["variant", "service", "for_"], help={**CHOICE, **ENGINE, **DELTA})
 @ferry
-def package(_context, variant, service, file=None, engine=None, json=False):
+def package(_context, variant, service, for_, since=None, missing=None, file=None, engine=None, json=False):
     """Turn images into archives in dist/ that `docker load` takes."""
     way = road(file, engine)
-    report.shipped(way, way.package(way.select(variant, service), smoked=False), as_json=json)
+    held = deltas.held(way.project.release, receipts=for_, since=since, missing=missing)
+    report.shipped(way, way.package(way.wanted(variant, service, held), smoked=False, held=held), as_json=json)
 
 
-@task(iterable=["variant", "service"], help={**CHOICE, **ENGINE, "json": "one JSON document on stdout"})
+@task(auto_shortflags=False, iterable=["variant", "service", "for_"], help={**CHOICE, **ENGINE, **DELTA})
 @ferry
-def bundle(_context, variant, service, file=None, engine=None, json=False):
-    """The whole road: lock, fetch, render, build, smoke, package."""
+def bundle(_context, variant, service, for_, since=None, missing=None, file=None, engine=None, json=False):
+    """The whole road: lock, fetch, render, build, smoke, package; or a delta, without what the servers hold."""
     way = road(file, engine)
-    report.shipped(way, way.package(way.select(variant, service), smoked=True), as_json=json)
+    held = deltas.held(way.project.release, receipts=for_, since=since, missing=missing)
+    report.shipped(way, way.package(way.wanted(variant, service, held), smoked=True, held=held), as_json=json)
 
 
 @task(help={"principal": "the name under which sites trust the key; none: release@ and the release's name",

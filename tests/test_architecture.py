@@ -35,7 +35,7 @@ PURE = {
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
     "wording", "licenses", "dpkg", "requirement_graph",
-    "said", "release_facts", "guide", "guide_words", "page_words", "page", "install_text", "verdict_korean",
+    "receipts", "said", "release_facts", "guide", "guide_words", "page_words", "page", "install_text", "verdict_korean",
 }
 
 PURE_MAY_IMPORT = {
@@ -46,6 +46,8 @@ PURE_MAY_IMPORT = {
 PURE_MAY_DO = {
     ("variants", "open"): "`load` is the door through which variants.yaml comes in",
     ("variants", "read"): "`load`",
+    ("receipts", "open"): "`read` is the door through which a receipt comes in",
+    ("receipts", "read"): "`read`",
     ("variants", "is_file"): "`load` says which paths exist; `parse` is told",
     ("variants", "is_dir"): "`load` says which paths exist; `parse` is told",
     ("compat", "read_text"): "the table that comes with the package",

@@ -30,22 +30,24 @@ _COPY = 64 << 20
 _REGION = 4 << 20
 
 
-def packed_size(image: Image, store: BlobStore) -> int:
+def packed_size(image: Image, store: BlobStore, *, omits: int = 0) -> int:
     """Bytes that the archive of an image will have. Raises IntegrityError when the store lacks a layer."""
-    return sum(len(piece) if isinstance(piece, bytes) else piece.gz_size for piece in _pieces(image, store))
+    return sum(len(piece) if isinstance(piece, bytes) else piece.gz_size for piece in _pieces(image, store, omits))
 
 
 def write_archive(
-    image: Image, *, store: BlobStore, target: Path, split: int | None = None,
+    image: Image, *, store: BlobStore, target: Path, split: int | None = None, omits: int = 0,
     passed: Callable[[int], object] = files.ignore,
 ) -> Archive:
     """Write the archive of an image whose layers are all stored; the same image and store give the same bytes.
+
+    ``omits`` is how many of the lowest layers stay out, since the servers that it goes to hold them.
 
     ``split`` is the largest size of a file; an archive that is larger becomes parts beside ``target``.
     ``passed`` hears every byte of the archive twice: when it is written and when it is verified. Raises IntegrityError
     for a layer that is not stored or was damaged there, and DiskFull; ``target`` is then as it was.
     """
-    pieces, size = list(_pieces(image, store)), packed_size(image, store)
+    pieces, size = list(_pieces(image, store, omits)), packed_size(image, store, omits=omits)
     files.require_space(target.parent, size, what=target.name)
     proven = {piece.layer.diff_id: piece for piece in pieces if isinstance(piece, Blob)}
     with full_disk_at(target.parent), parts.written(target, size, split) as (sink, written):
@@ -54,7 +56,7 @@ def write_archive(
         with ThreadPoolExecutor(1) as pool:
             writing = pool.submit(_write, pieces, sink, growing, passed)
             try:
-                made = _verify(growing, what=str(target), proven=proven, passed=passed)
+                made = _verify(growing, what=str(target), proven=proven, omits=omits, passed=passed)
             except IntegrityError:
                 writing.cancel()
                 growing.given_up = True
@@ -68,7 +70,7 @@ def write_archive(
             writing.result()
         if made.image != replace(image, name=parse_reference(image.name).familiar):
             raise IntegrityError(f"{target}: another image came out than went in", cure="this is a bug: report it")
-    return replace(made, path=target, image=image, parts=written.parts(made.sha256))
+    return replace(made, path=target, image=image, parts=written.parts(made.sha256), omits=omits)
 
 
 def _write(
@@ -92,10 +94,10 @@ def _write(
         raise
 
 
-def head(image: Image, store: BlobStore, *, name: str, image_name: str) -> Head:
+def head(image: Image, store: BlobStore, *, name: str, image_name: str, omits: int = 0) -> Head:
     """What stands in for the beginning of an image's archive, so that it is loaded under ``image_name``."""
-    replaced = next(_pieces(image, store))
-    data = next(_pieces(replace(image, name=image_name), store))
+    replaced = next(_pieces(image, store, omits))
+    data = next(_pieces(replace(image, name=image_name), store, omits))
     assert isinstance(replaced, bytes) and isinstance(data, bytes), "an archive begins with its documents"
     return Head(name=name, image_name=image_name, data=data, replaces=len(replaced))
 
@@ -116,20 +118,22 @@ def stream(
 
 
 def verify_archive(
-    path: Path, *more: Path, passed: Callable[[int], object] = files.ignore,
+    path: Path, *more: Path, omits: int = 0, passed: Callable[[int], object] = files.ignore,
 ) -> Archive:
     """Read an archive through, inflating everything: one file, or all parts in their order.
+
+    ``omits`` is how many of the lowest layers its manifest says are not in it.
 
     ``passed`` hears the count of its bytes. The path of what comes back is the first that was given.
     Raises IntegrityError unless it is, byte for byte of its tar, the complete archive of the image it holds.
     """
     with closing(parts.reader([path, *more])) as source:
-        found = _verify(source, what=str(path), proven={}, passed=passed)
+        found = _verify(source, what=str(path), proven={}, omits=omits, passed=passed)
         return replace(found, path=path, parts=source.parts(found.sha256))
 
 
-def _pieces(image: Image, store: BlobStore) -> Iterator[bytes | Blob]:
-    """The archive in order: compressed bytes, and stored layers."""
+def _pieces(image: Image, store: BlobStore, omits: int = 0) -> Iterator[bytes | Blob]:
+    """The archive in order: compressed bytes, and stored layers; not those that are omitted."""
     named = hybrid.diff_ids(image.config, what=image.name, cure="build the image again")
     if named != tuple(layer.diff_id for layer in image.layers):
         raise IntegrityError(f"{image.name}: its layers are not those of its config", cure="build the image again")
@@ -137,7 +141,7 @@ def _pieces(image: Image, store: BlobStore) -> Iterator[bytes | Blob]:
         tarstream.header(name, len(data)) + data + tarstream.padding(len(data))
         for name, data in hybrid.documents(image).items()
     )
-    for layer in hybrid.unique(image.layers):
+    for layer in hybrid.unique(image.layers[omits:]):
         blob = store.blob(layer.diff_id)
         if blob is None or blob.layer != layer:
             raise IntegrityError(
@@ -198,7 +202,7 @@ class _Raw:
 
 
 def _verify(
-    source: Readable, *, what: str, proven: Mapping[str, Blob], passed: Callable[[int], object],
+    source: Readable, *, what: str, proven: Mapping[str, Blob], omits: int, passed: Callable[[int], object],
 ) -> Archive:
     """Check an archive; layers that are ``proven`` need only be the same compressed bytes, others are inflated.
 
@@ -226,8 +230,8 @@ def _verify(
                 layers.append(_checked(tar, entry, _sha256(tar) == _digest(entry)))
         if tar.trailer != len(tarstream.END):
             raise tar.refused("bytes after its end")
-    image = _image(documents, tuple(layers), tar)
-    return Archive(path=Path(what), size=raw.size, sha256=raw.digest.hexdigest(), image=image)
+    image = _image(documents, tuple(layers), omits, tar)
+    return Archive(path=Path(what), size=raw.size, sha256=raw.digest.hexdigest(), image=image, omits=omits)
 
 
 def _digest(entry: Entry) -> str:
@@ -253,23 +257,24 @@ def _document(tar: TarStream, entry: Entry) -> bytes:
     return members.exactly(tar.read, entry.size)
 
 
-def _image(documents: Mapping[str, bytes], layers: tuple[Layer, ...], tar: TarStream) -> Image:
-    """The image of an archive; it must call for exactly these documents and layers."""
+def _image(documents: Mapping[str, bytes], layers: tuple[Layer, ...], omits: int, tar: TarStream) -> Image:
+    """The image of an archive; it must call for exactly these documents, and these layers above those omitted."""
     try:
         [listed] = json.loads(documents[DOCKER_MANIFEST])
         [name] = listed["RepoTags"]
         name, config = parse_reference(str(name)).familiar, documents[listed["Config"]]
+        sizes = hybrid.listed_sizes(documents) | {layer.diff_id: layer.size for layer in layers}
     except (ValueError, TypeError, KeyError, RecursionError, ConfigError) as error:
         raise tar.refused(f"{DOCKER_MANIFEST} cannot be read: {error!r}") from error
-    sizes = {layer.diff_id: layer.size for layer in layers}
     named = hybrid.diff_ids(config, what=tar.what, cure=CURE)
-    if missing := [diff_id for diff_id in named if diff_id not in sizes]:
+    present = {layer.diff_id for layer in layers}
+    if missing := [diff_id for diff_id in named[omits:] if diff_id not in present]:
         raise tar.refused(f"layer {missing[0]} is missing")
     image = Image(
         name=name, config=config,
         layers=tuple(Layer(diff_id=diff_id, size=sizes[diff_id]) for diff_id in named),
     )
-    if hybrid.unique(image.layers) != layers:
+    if hybrid.unique(image.layers[omits:]) != layers:
         raise tar.refused("its layers are not those of its config, each once and in their order")
     if list(hybrid.documents(image).items()) != list(documents.items()):
         raise tar.refused("its documents are not those of its image")

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from torchferry import ferry_symptoms, files, render, symptoms
+from torchferry import ferry_symptoms, files, manifest, render, symptoms
 from torchferry.compat import Compat
 from torchferry.ferry_facts import facts
 from torchferry.ferry_tables import tables
@@ -22,15 +22,15 @@ TEMPLATE = "ferry.sh.j2"
 AWK = ("match", "text", "names", "csv", "read", "judge", "explain", "main")
 """The parts of the awk program, in templates/ferry/."""
 
-SHELL = ("say", "options", "doctor", "engine", "verify", "load", "models", "containers", "preflight", "prove", "run",
-         "history", "receipt", "report")
+SHELL = ("say", "options", "doctor", "engine", "verify", "held", "load", "models", "containers", "preflight", "prove",
+         "run", "history", "receipt", "report")
 """The parts of the script, in templates/ferry/; each stands on those before it."""
 
 
 def text(document: Mapping[str, Any], variants: Iterable[Variant], compat: Compat, *, templates: Path) -> str:
     """The script for a manifest and the variants in it: the same in, the same out."""
     values = {
-        "title": f"{document['release']} {document['version']}",
+        "title": manifest.title(document),
         "tables": tables(rules(variants, compat), compat),
         "symptoms": ferry_symptoms.tables(symptoms.load(compat)),
         "program": _parts(templates, AWK, "awk"), "commands": _parts(templates, SHELL, "sh"),

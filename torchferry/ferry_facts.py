@@ -11,8 +11,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from torchferry.model import Health
+from torchferry.manifest import model_folder, omitted_models
 from torchferry.render import health_command
+from torchferry.running import Health
 
 ARCHITECTURES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
@@ -25,6 +26,7 @@ def facts(document: Mapping[str, Any]) -> str:
         f"release_version={_word(document['version'])}",
         f"release_sequence={_word(document['sequence'])}",
         f"release_revision={_word(document['revision'] or '')}",
+        f"release_rests_on={_word(', '.join((document['delta'] or {}).get('rests_on', ())))}",
         f"services={_lines(one['name'] for one in services)}",
         f"images={_lines(_image_key(one) for one in images)}",
         "", "# the facts of one image: SERVICE VARIANT ARCHITECTURE", "image() {", "  case $1 in",
@@ -34,7 +36,7 @@ def facts(document: Mapping[str, Any]) -> str:
         *(line for one in services for line in _case(one["name"], _service(one, models))),
         *_else("service"),
         "", "# the facts of one model", "model() {", "  case $1 in",
-        *(line for one in models for line in _case(_folder(one), _model(one))),
+        *(line for one in models for line in _case(model_folder(one), _model(one, omitted_models(document)))),
         *_else("model"),
     ]
     return "\n".join(lines) + "\n"
@@ -44,18 +46,17 @@ def _image_key(row: Mapping[str, Any]) -> str:
     return f"{row['service']} {row['variant']} {ARCHITECTURES[row['platform']]}"
 
 
-def _folder(row: Mapping[str, Any]) -> str:
-    return f"{row['name']}-{row['version']}"
-
-
 def _image(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     archive, head = row["archive"], row["archive"]["head"]
+    fresh = row["layers"][archive["omits"]:]
     yield "image_service", _word(row["service"])
     yield "image_variant", _word(row["variant"])
     yield "image_name", _word(row["image"])
     yield "image_incoming", _word(row["incoming"])
     yield "image_config", _word(row["config"])
-    yield "image_size", _word(row["size"])
+    yield "image_manifest", _word(row["manifest"])
+    yield "image_size", _word(sum(layer["size"] for layer in fresh))
+    yield "image_omits", _word(archive["omits"])
     yield "image_gpu", _word("gpu" if row["needs"]["cuda"] else "")
     yield "image_archive", _word(archive["name"])
     yield "image_head", _word(head["name"])
@@ -77,7 +78,7 @@ def _service(row: Mapping[str, Any], models: Iterable[Mapping[str, Any]]) -> Ite
     yield "service_health", _word(shlex.join(health_command(Health(**health), row["port"])) if health else "")
     yield "service_reads", _lines(_mount(one) for one in mounts if one["read_only"] and one["point"] not in hidden)
     yield "service_writes", _lines(_mount(one) for one in mounts if not one["read_only"] and one["point"] not in hidden)
-    yield "service_models", _lines(f"{_folder(model)} {model['at']}" for model in mine)
+    yield "service_models", _lines(f"{model_folder(model)} {model['at']}" for model in mine)
     yield "service_proof", _word(_proof(row))
     yield "service_copies", _lines(f"{point} {folders[point]}" for point in before["copy"])
     yield "service_before", _word(shlex.join(before["command"]))
@@ -88,7 +89,8 @@ def _proof(row: Mapping[str, Any]) -> str:
     return json.dumps({**row["prove"], "port": row["port"]}, sort_keys=True) if row["prove"] else ""
 
 
-def _model(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _model(row: Mapping[str, Any], omitted: frozenset[str]) -> Iterator[tuple[str, str]]:
+    yield "model_omitted", _word("yes" if model_folder(row) in omitted else "")
     yield "model_files", _lines(f"{file['size']} {file['sha256']} {file['path']}" for file in row["files"])
 
 

@@ -161,6 +161,12 @@ def _after(facts: ReleaseFacts) -> Chapter:
             ),
             run=(command("sh ferry.sh doctor --error -"),),
         ),
+        *_carried_home(),
+    ))
+
+
+def _carried_home() -> tuple[Step, ...]:
+    return (
         Step(
             what=Said(
                 en="A small file that says what this server holds. Carry it back: the next release can then leave out "
@@ -177,7 +183,14 @@ def _after(facts: ReleaseFacts) -> Chapter:
             ),
             run=(command("sh ferry.sh report > report.txt"),),
         ),
-    ))
+        Step(
+            what=Said(
+                en="A delta was refused, since what it rests on is not here: what to carry home then.",
+                ko="델타의 기반이 없어 거부되었다면, 전체를 기다리는 대신 이것을 가져갑니다.",
+            ),
+            run=(command("sh ferry.sh missing > missing.txt"),),
+        ),
+    )
 
 
 def _ask(service: ServiceFacts) -> Command:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from torchferry.errors import IntegrityError
@@ -51,12 +52,7 @@ def documents(image: Image) -> dict[str, bytes]:
     """
     reference = parse_reference(image.name)
     config = blob_name(image.config_digest)
-    manifest = _compact({
-        "schemaVersion": 2,
-        "mediaType": f"{_OCI}.manifest.v1+json",
-        "config": _descriptor(f"{_OCI}.config.v1+json", image.config_digest, len(image.config)),
-        "layers": [_descriptor(f"{_OCI}.layer.v1.tar", layer.diff_id, layer.size) for layer in image.layers],
-    })
+    manifest = oci_manifest(image)
     manifest_digest = hashlib.sha256(manifest).hexdigest()
     listed = _descriptor(f"{_OCI}.manifest.v1+json", manifest_digest, len(manifest)) | {
         "annotations": {
@@ -77,6 +73,26 @@ def documents(image: Image) -> dict[str, bytes]:
         blob_name(manifest_digest): manifest,
         config: image.config,
     }
+
+
+def oci_manifest(image: Image) -> bytes:
+    """The OCI manifest of an image with raw layers; its SHA-256 is the image's ID in the containerd store."""
+    return _compact({
+        "schemaVersion": 2,
+        "mediaType": f"{_OCI}.manifest.v1+json",
+        "config": _descriptor(f"{_OCI}.config.v1+json", image.config_digest, len(image.config)),
+        "layers": [_descriptor(f"{_OCI}.layer.v1.tar", layer.diff_id, layer.size) for layer in image.layers],
+    })
+
+
+def listed_sizes(documents: Mapping[str, bytes]) -> dict[str, int]:
+    """The size of every layer by diff_id, as the OCI manifest among the documents of an archive lists it.
+
+    Raises ValueError, TypeError or KeyError where there is none that can be read.
+    """
+    [listed] = json.loads(documents["index.json"])["manifests"]
+    manifest = json.loads(documents[blob_name(str(listed["digest"]).removeprefix("sha256:"))])
+    return {str(one["digest"]).removeprefix("sha256:"): int(one["size"]) for one in manifest["layers"]}
 
 
 def _descriptor(media_type: str, digest: str, size: int) -> dict[str, Any]:

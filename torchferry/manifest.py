@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from torchferry import __version__
+from torchferry import __version__, hybrid
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
 from torchferry.model import UID, Archive, Image, Lock, Project, Release, Service, Variant
@@ -48,10 +48,12 @@ def entry(
         "archive": {
             "name": archive.path.name, "size": archive.size, "sha256": archive.sha256,
             "compression": variant.compression, "parts": [asdict(part) for part in archive.parts],
+            "omits": archive.omits,
             "head": {"name": head.name, "size": len(head.data), "sha256": head.sha256, "replaces": head.replaces},
         },
         "platform": variant.platform,
         "config": image.config_digest,
+        "manifest": hashlib.sha256(hybrid.oci_manifest(image)).hexdigest(),
         "layers": _layers(image),
         "size": image.size,
         "revision": revision,
@@ -80,8 +82,9 @@ def needs(variant: Variant, compat: Compat) -> dict[str, Any]:
 
 def document(
     project: Project, entries: Iterable[Mapping[str, Any]], models: Sequence[Mapping[str, Any]] = (),
+    delta: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What manifest.json holds; services stand in the order in which they start."""
+    """What manifest.json holds; services stand in the order in which they start. ``delta``: what it leaves out."""
     made = sorted((dict(row) for row in entries), key=lambda row: (row["service"], row["variant"], row["platform"]))
     present = {row["service"] for row in made}
     services = {variant.service.name: variant.service for variant in project.variants}
@@ -89,7 +92,7 @@ def document(
     return {
         "torchferry": __version__, "manifest": VERSION,
         "release": release.name, "version": release.version, "sequence": release.sequence,
-        "revision": next((row["revision"] for row in made if row["revision"]), None),
+        "revision": next((row["revision"] for row in made if row["revision"]), None), "delta": delta,
         "services": [_service(service) for name, service in services.items() if name in present],
         "images": made, "models": [dict(row) for row in models],
     }
@@ -129,7 +132,8 @@ def entries(text: str, *, file: str) -> tuple[dict[str, Any], ...]:
 def release(text: str, *, file: str) -> Release:
     """The name and version that a manifest.json states; IntegrityError where they could not name a folder."""
     said = json.loads(text)
-    made = Release(name=str(said.get("release")), version=str(said.get("version")))
+    label = (said.get("delta") or {}).get("label", "")
+    made = Release(name=str(said.get("release")), version=str(said.get("version")), delta=str(label))
     if not FOLDER.fullmatch(made.folder):
         raise IntegrityError(f"{file}: {made.folder!r} is no name of a release", cure="inv package writes it anew")
     return made
@@ -142,10 +146,27 @@ def sums(document: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     """
     archives = [row["archive"] for row in document["images"]]
     rows = {part["name"]: part["sha256"] for archive in archives for part in (*archive["parts"], archive["head"])}
-    rows |= {f"models/{model['name']}-{model['version']}/{file['path']}": file["sha256"]
-             for model in document["models"] for file in model["files"]}
+    rows |= {f"models/{model_folder(model)}/{file['path']}": file["sha256"]
+             for model in document["models"] if model_folder(model) not in omitted_models(document)
+             for file in model["files"]}
     rows |= {name: hashlib.sha256(text.encode("utf-8")).hexdigest() for name, text in texts.items()}
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(rows.items()))
+
+
+def title(document: Mapping[str, Any]) -> str:
+    """What a release is called, and what a delta rests on."""
+    delta = document.get("delta")
+    return f"{document['release']} {document['version']}" + (f" ({delta['label']})" if delta else "")
+
+
+def model_folder(row: Mapping[str, Any]) -> str:
+    """The folder of a model in a release and on a server."""
+    return f"{row['name']}-{row['version']}"
+
+
+def omitted_models(document: Mapping[str, Any]) -> frozenset[str]:
+    """The folders of models that a delta leaves out."""
+    return frozenset((document.get("delta") or {}).get("models", ()))
 
 
 def _layers(image: Image) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from torchferry.running import BeforeUpdate, Model, Mount, Proof
+from torchferry.running import BeforeUpdate, Health, Model, Mount, Proof
 
 UID = 10001
 """User and group of the service in the image: above the range that distributions give to people and daemons."""
@@ -34,18 +34,21 @@ def fingerprint(parts: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What is shipped together under one version."""
+    """What is shipped together under one version.
+
+    ``sequence`` grows from release to release; a server refuses to go back unless it is told to. ``split``: bytes of
+    the largest part of an archive; None: one file each. ``delta``: what a release rests on that leaves out what its
+    servers hold (since-1.0.0, for-HOST); nothing: it is whole."""
 
     name: str
     version: str
     sequence: int = 0
-    """Grows from release to release; a server refuses to go back unless it is told to."""
     split: int | None = None
-    """Bytes of the largest part of an archive; None: one file each."""
+    delta: str = ""
 
     @property
     def folder(self) -> str:
-        return f"{self.name}-{self.version}"
+        return f"{self.name}-{self.version}" + (f"-{self.delta}" if self.delta else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +58,6 @@ class Base:
     debian: str | None = None
     packages: tuple[str, ...] = ()
     image: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Health:
-    """How a service says that it is well: an HTTP path, what its JSON answer must hold, and how soon (seconds)."""
-
-    path: str
-    expect: Mapping[str, Any]
-    within: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,13 +277,16 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """One loadable .tar.gz: bytes and hex SHA-256 of it, the image in it, and its files: itself, or parts of it."""
+    """One loadable .tar.gz: bytes and hex SHA-256 of it, the image of it, and its files: itself, or parts of it.
+
+    ``omits`` is how many of the lowest layers are not in it: the servers that it is for hold them."""
 
     path: Path
     size: int
     sha256: str
     image: Image
     parts: tuple[Part, ...] = ()
+    omits: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

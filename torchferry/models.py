@@ -6,7 +6,7 @@ A file that lies there and is untouched since its hash was found is not read aga
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -40,8 +40,10 @@ class Chosen:
         return self.folder / file.path
 
 
-def place(project: Project, layout: Layout) -> tuple[Row, ...]:
+def place(project: Project, layout: Layout, *, held: Collection[str] = ()) -> tuple[Row, ...]:
     """Bring every model of a project into its release folder; what the manifest says of them, by name and version.
+
+    Those whose folder is ``held`` by the servers are told of and not brought.
 
     Raises ModelError with all that is wrong in any of them, before anything is changed; DiskFull.
     """
@@ -49,10 +51,11 @@ def place(project: Project, layout: Layout) -> tuple[Row, ...]:
     before = {_folder(row): row for row in listed(layout, project.release)}
     memory = Memory(layout.verified)
     try:
-        wanted = {one.target(file) for one in chosen for file in one.found.files}
+        brought = [one for one in chosen if one.model.folder not in held]
+        wanted = {one.target(file) for one in brought for file in one.found.files}
         remove(set(ours(layout, project.release, memory)) - wanted, top, memory)
-        _require_space(chosen, top, memory)
-        rows = tuple(_place(one, memory) for one in chosen)
+        _require_space(brought, top, memory)
+        rows = tuple(_place(one, memory) if one in brought else _known(one, memory) for one in chosen)
     finally:
         memory.save()
     for one, row in zip(chosen, rows, strict=True):
@@ -168,6 +171,21 @@ def _place(one: Chosen, memory: Memory) -> Row:
                 digests[file.path] = bring(file, one.target(file), memory, step.advance)
     else:
         console.say(f"model {one.model.folder}: current")
+    return _row(one, digests)
+
+
+def _known(one: Chosen, memory: Memory) -> Row:
+    """The row of a model that is not brought: its files are only read, and only once."""
+    digests: dict[str, str | None] = {file.path: memory.recall(file.source) for file in one.found.files}
+    todo = [file for file in one.found.files if digests[file.path] is None]
+    with console.progress(f"model {one.model.folder}", sum(file.size for file in todo)) as step:
+        for file in todo:
+            digests[file.path] = digest = files.sha256(file.source, passed=step.advance)
+            memory.learn(file.source, digest)
+    return _row(one, digests)
+
+
+def _row(one: Chosen, digests: Mapping[str, str | None]) -> Row:
     return {
         "name": one.model.name, "version": one.model.version, "at": one.model.at,
         "services": sorted(one.model.services),

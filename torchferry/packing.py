@@ -24,6 +24,7 @@ from torchferry import (
 )
 from torchferry.blobs import BlobStore
 from torchferry.compat import Compat
+from torchferry.delta import Held
 from torchferry.errors import IntegrityError
 from torchferry.layout import COMPOSE, FERRY, INSTALL, MANIFEST, PAGE, SBOMS, Layout
 from torchferry.memory import Memory
@@ -46,20 +47,25 @@ class Packed:
 
 def pack(
     variant: Variant, built: BuiltImage, layout: Layout, take: Callable[[BuiltImage, Variant], Image],
+    held: Held | None = None,
 ) -> tuple[Archive, bool]:
-    """The archive of a built image, and whether it had to be written; ``take`` brings into the store what it lacks."""
+    """The archive of a built image, and whether it had to be written; ``take`` brings into the store what it lacks.
+
+    What is ``held`` by the servers that it is for stays out.
+    """
     store = BlobStore(folder=layout.blobs, compression=variant.compression)
     image = stored_image(built, store, layout.image_record(variant, built.engine))
-    known = image and current_archive(variant, image, layout)
+    known = image and current_archive(variant, image, layout, omits=held.omits(image) if held else 0)
     if known:
         return known, False
     if image is None:
         image = take(built, variant)
         write_record(layout, variant, built, image)
-    target = layout.archive(variant)
-    with console.progress(f"write and verify {target.name}", 2 * archive.packed_size(image, store)) as step:
+    target, omits = layout.archive(variant), held.omits(image) if held else 0
+    size = 2 * archive.packed_size(image, store, omits=omits)
+    with console.progress(f"write and verify {target.name}", size) as step:
         made = archive.write_archive(
-            image, store=store, target=target, split=variant.release.split, passed=step.advance,
+            image, store=store, target=target, split=variant.release.split, omits=omits, passed=step.advance,
         )
     memory = Memory(layout.verified)
     for part in made.parts:
@@ -92,10 +98,10 @@ def write_record(layout: Layout, variant: Variant, built: BuiltImage, image: Ima
     files.write_text(layout.image_record(variant, built.engine), json.dumps(record) + "\n")
 
 
-def current_archive(variant: Variant, image: Image, layout: Layout) -> Archive | None:
+def current_archive(variant: Variant, image: Image, layout: Layout, *, omits: int = 0) -> Archive | None:
     """The archive in dist/, if the manifest says that it is of this image and its bytes still have that hash."""
     row = _listed(variant, image, layout)
-    if row is None:
+    if row is None or row["archive"]["omits"] != omits:
         return None
     lying = parts.as_listed(row["archive"], layout.archive(variant), image)
     damaged = parts.damaged(lying, Memory(layout.verified))
@@ -113,7 +119,9 @@ def listed_size(variant: Variant, built: BuiltImage, layout: Layout) -> int | No
     return int(row["archive"]["size"]) if row else None
 
 
-def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout) -> Bundle:
+def close(
+    project: Project, packed: Sequence[Packed], compat: Compat, layout: Layout, held: Held | None = None,
+) -> Bundle:
     """Bring the models, and write what tells of a release over new archives and those of other variants that stand."""
     release = project.release
     made = {
@@ -127,7 +135,9 @@ def close(project: Project, packed: Sequence[Packed], compat: Compat, layout: La
         key = _key(row)
         if key in wanted and key not in made and parts.stands(row["archive"], layout.release(release)):
             made[key] = row
-    document = manifest.document(project, made.values(), models.place(project, layout))
+    rows = models.place(project, layout, held=held.models if held else ())
+    delta = held.as_json(map(manifest.model_folder, rows)) if held else None
+    document = manifest.document(project, made.values(), rows, delta)
     texts = {MANIFEST: manifest.as_text(document), COMPOSE: compose.text(document)}
     for name, text in texts.items():
         files.write_text(layout.release(release) / name, text)
@@ -149,7 +159,7 @@ def _head(one: Packed, layout: Layout) -> Head:
     image, variant = one.archive.image, one.variant
     made = archive.head(
         image, BlobStore(folder=layout.blobs, compression=variant.compression), name=layout.head_name(variant),
-        image_name=f"{variant.service.name}:incoming-{image.config_digest[:12]}",
+        omits=one.archive.omits, image_name=f"{variant.service.name}:incoming-{image.config_digest[:12]}",
     )
     place = layout.release(variant.release) / made.name
     if not place.is_file() or place.read_bytes() != made.data:

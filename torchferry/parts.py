@@ -193,7 +193,9 @@ def damaged(archive: Archive, memory: Memory) -> tuple[str, ...]:
 
 def as_listed(row: Mapping[str, Any], place: Path, image: Image) -> Archive:
     """The archive at ``place`` as a manifest tells it."""
-    return Archive(path=place, size=row["size"], sha256=row["sha256"], image=image, parts=listed(row))
+    return Archive(
+        path=place, size=row["size"], sha256=row["sha256"], image=image, parts=listed(row), omits=row["omits"],
+    )
 
 
 def _transfer(source: int, sink: int, count: int) -> int:

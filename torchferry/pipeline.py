@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +37,7 @@ from torchferry import (
     variants,
     wheels,
 )
+from torchferry.delta import Held
 from torchferry.engines import Engine
 from torchferry.engines.choose import Engines
 from torchferry.errors import ConfigError, LockError, SmokeError
@@ -104,6 +105,11 @@ class Road:
         chosen = self.named(names, services)
         self.compat.require_all(chosen)
         return chosen
+
+    def wanted(self, names: Iterable[str], services: Iterable[str], held: Held | None) -> tuple[Variant, ...]:
+        """What `select` gives; where nothing was asked for, those images that a server said it lacks something of."""
+        chosen = self.select(names, services)
+        return chosen if held is None or [*names, *services] else held.chosen(chosen)
 
     def asked(self, variant: Variant) -> str:
         """The fingerprint of what a lock of this variant would be asked today."""
@@ -223,8 +229,11 @@ class Road:
 
     # Bundle
 
-    def package(self, chosen: tuple[Variant, ...], *, smoked: bool) -> Bundle:
-        """The release folder with one archive a variant; ``smoked`` runs the smoke test of each image before."""
+    def package(self, chosen: tuple[Variant, ...], *, smoked: bool, held: Held | None = None) -> Bundle:
+        """The release folder with one archive a variant; ``smoked`` runs the smoke test of each image before.
+
+        With what servers have ``held`` it becomes a delta, in a folder of its own."""
+        project = held.project(self.project) if held else self.project
         models.require(self.project, self.layout)  # what is missing there is told before minutes of work
         packed = []
         for variant in chosen:
@@ -232,14 +241,15 @@ class Road:
             if smoked:
                 self.smoke(variant, lock, engine, image)
             started = time.monotonic()
-            archive, fresh = packing.pack(variant, image, self.layout, engine.take)
+            placed = replace(variant, release=project.release)
+            archive, fresh = packing.pack(placed, image, self.layout, engine.take, held)
             checks = smoke.read_result(self.layout.smoke_result(variant), image.image_id) or ()
             packed.append(packing.Packed(
-                variant=variant, lock=lock, archive=archive, checks=checks,
+                variant=placed, lock=lock, archive=archive, checks=checks,
                 revision=source.revision(self.project.root, variant),
             ))
             self._tell("package", variant, archive, archive.path, archive.size, started if fresh else None)
-        return packing.close(self.project, packed, self.compat, self.layout)
+        return packing.close(project, packed, self.compat, self.layout, held)
 
     def image(self, variant: Variant) -> tuple[Lock, Engine, BuiltImage]:
         """The image of a variant and its engine, with every earlier step done that is missing."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchferry.errors import IntegrityError
+from torchferry.manifest import model_folder, omitted_models
 
 NO_VARIANT = "any"
 """The name of the image of a service that has no variants."""
@@ -120,7 +121,9 @@ def parse(document: Mapping[str, Any]) -> ReleaseFacts:
             sequence=None if sequence is None else int(sequence), torchferry=str(document["torchferry"]),
             revisions=tuple(dict.fromkeys(str(one) for one in revisions if one)), images=images,
             services=services or tuple(ServiceFacts(name=name) for name in dict.fromkeys(x.service for x in images)),
-            models=tuple(_model(row) for row in document.get("models") or ()),
+            models=tuple(
+                _model(row) for row in document.get("models") or () if model_folder(row) not in omitted_models(document)
+            ),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise IntegrityError(

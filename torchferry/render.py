@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from torchferry import dockerfile
 from torchferry.compat import Compat
-from torchferry.model import UID, VENV, Health, Lock, Variant, Wheel
+from torchferry.model import UID, VENV, Lock, Variant, Wheel
+from torchferry.running import Health
 from torchferry.wheels import TORCH_FAMILY, is_cuda_wheel
 from torchferry.wording import size
 

@@ -10,6 +10,15 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
+class Health:
+    """How a service says that it is well: an HTTP path, what its JSON answer must hold, and how soon (seconds)."""
+
+    path: str
+    expect: Mapping[str, Any]
+    within: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mount:
     """A folder of the server in a container: ``point`` there, ``folder`` below the server's data folder.
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from torchferry import grammar, running_grammar
 from torchferry.errors import ConfigError
 from torchferry.fields import Spot, choice, entries, integer, items, section, text, words
-from torchferry.model import Base, Health, Project, Release, Service, Variant
+from torchferry.model import Base, Project, Release, Service, Variant
+from torchferry.running import Health
 from torchferry.yamlpos import MAX_CHARACTERS, Items, Problems, Table, read
 
 DEFAULT_WITHIN = 60

@@ -17,6 +17,7 @@ find_instance() {
     state=/var/lib/torchferry
     [ "$(id -u)" -eq 0 ] || state=${XDG_STATE_HOME:-${HOME:-/tmp}/.local/state}/torchferry
   fi
+  raw_images=$state/raw-images
   state=$state/$instance
   first_with_port=''
   for one_service in $services; do

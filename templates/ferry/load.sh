@@ -83,6 +83,7 @@ load_image() {
   image "$1"
   if is_whole "$image_name"; then
     say "load $image_name: it is here already" "load $image_name: 이미 있음"
+    [ "$(id_of "$image_name")" != "sha256:$image_manifest" ] || note_raw "$image_name"
     drop_incoming
     return
   fi
@@ -107,6 +108,7 @@ $(printf '%s\n' "$said" | tail -n 5 | indent)
   { keep_old && "$engine" tag "$image_incoming" "$image_name"; } || refuse "$load_failed" \
     "$engine_kind did not give $image_incoming the name $image_name" \
     "$engine_kind 이(가) $image_incoming 에 $image_name 이름을 주지 못했습니다"
+  note_raw "$image_name"
   drop_incoming
 }
 
@@ -123,6 +125,7 @@ drop_incoming() {
 }
 
 load_chosen() {
+  require_held
   while IFS= read -r chosen_image; do
     load_image "$chosen_image"
   done <<EOT

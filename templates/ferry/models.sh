@@ -14,8 +14,8 @@ $1
 EOT
 }
 
-# file by file: one that is there with the right bytes stays, any other comes in under a temporary name
-place_model() {
+# what is not here of a model, in bytes, to $model_missing
+look_at_model() {
   model "$1"
   model_target=$(models_folder)/$1
   model_missing=0
@@ -25,10 +25,17 @@ place_model() {
   done <<EOT
 $model_files
 EOT
+}
+
+# file by file: one that is there with the right bytes stays, any other comes in under a temporary name
+place_model() {
+  look_at_model "$1"
   if [ "$model_missing" = 0 ]; then
     say "model $1: in place" "모델 $1: 제자리에 있음"
     return
   fi
+  [ -z "$model_omitted" ] || refuse_delta "  model $1: $(human "$model_missing") of it are not in $model_target, or other than they were$newline" \
+    "  모델 $1: $model_target 에 $(human "$model_missing") 없음 또는 다름$newline"
   (umask 022 && mkdir -p "$model_target" 2>/dev/null) || refuse "$not_ready" \
     "cannot make $model_target; take another folder with --models" \
     "$model_target 을(를) 만들 수 없습니다. --models 로 다른 폴더를 지정하십시오"

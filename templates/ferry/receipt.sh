@@ -1,18 +1,5 @@
 # --- receipt: what this server holds, to carry home ---
 
-# the ChainIDs of the layers that come in, lowest first (OCI image spec: SHA-256 over the parent's and the diff_id)
-chain_ids() {
-  chain=''
-  while read -r diff_id; do
-    if [ -z "$chain" ]; then
-      chain=$diff_id
-    else
-      chain=$(printf 'sha256:%s sha256:%s' "$chain" "$diff_id" | digest)
-    fi
-    printf 'layer %s %s\n' "$chain" "$diff_id"
-  done
-}
-
 receipt() {
   options '--name --data --models' "$@"
   find_engine
@@ -28,8 +15,10 @@ receipt() {
   done
   for one_service in $services; do
     for one in $("$engine" image ls --format '{{.Repository}}:{{.Tag}}' "$one_service" </dev/null); do
-      printf 'image %s %s\n' "${one#localhost/}" "$(id_of "$one" | sed 's/^sha256://')"
-      layers_of "$one" | chain_ids
+      one_id=$(id_of "$one" | sed 's/^sha256://')
+      [ -n "$one_id" ] || continue # it went away meanwhile
+      printf 'image %s %s %s\n' "${one#localhost/}" "$one_id" "$(encoding_of "sha256:$one_id")"
+      layers_of "$one" | chain_ids | sed 's/^/layer /'
     done
   done
   for one in "$(models_folder)"/*/; do

@@ -14,6 +14,7 @@ not_ready=10
 start_failed=11
 nothing_there=12
 busy=13
+not_held=14
 interrupted=130
 
 # one line for a person: English, Korean. Nobody may be listening any more: that is no reason to stop halfway

@@ -11,7 +11,7 @@ import pytest
 from support.site import SERVICES, Releases, Site
 from support.smi import NAMES
 
-from torchferry import site_report
+from torchferry import receipts, site_report
 from torchferry.manifest import chain_ids
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("site")]
@@ -192,7 +192,9 @@ def _labels(site: Site, like: str, service: str) -> list[str]:
 
 
 def test_the_receipt_names_the_layers_by_their_chains(old: Site, releases: Releases) -> None:
-    said = old.ferry(releases.folder("1.0.0"), "receipt").stdout.splitlines()
+    text = old.ferry(releases.folder("1.0.0"), "receipt").stdout
+    assert {image.name for image in receipts.parse(text, file="receipt").images} >= {"page:1.0.0-any"}
+    said = text.splitlines()
     assert said[0] == "torchferry receipt 1"
     assert {"release duo", "instance duo", "sequence 1000000", "service engine 1.0.0 cpu running",
             "service page 1.0.0 any running"} <= set(said)
@@ -202,7 +204,7 @@ def test_the_receipt_names_the_layers_by_their_chains(old: Site, releases: Relea
             continue
         diff_ids = [layer["diff_id"] for layer in row["layers"]]
         expected = [f"layer {chain} {diff}" for chain, diff in zip(chain_ids(diff_ids), diff_ids, strict=True)]
-        start = said.index(f"image {row['image']} {row['config']}") + 1
+        start = said.index(f"image {row['image']} {row['config']} raw") + 1
         assert said[start:start + len(expected)] == expected
 
 

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-from torchferry.model import Base, Health, Lock, Release, Service, Variant, Wheel
-from torchferry.running import Mount
+from torchferry.model import Base, Lock, Release, Service, Variant, Wheel
+from torchferry.running import Health, Mount
 
 RELEASE = Release(name="stt", version="1.0.0")
 

@@ -55,7 +55,7 @@ def test_help_lists_every_exit_code_and_command(tmp_path: Path) -> None:
     said = Ferry(place=place).run("help").stdout.decode()
     [block] = re.findall(r"# the exit codes, in one place\n((?:\w+=\d+\n)+)", text)
     codes = re.findall(r"=(\d+)", block)
-    assert len(codes) == len(set(codes)) == 14
+    assert len(codes) == len(set(codes)) == 15
     assert sorted(re.findall(r"^  (\d+)  ", said, re.MULTILINE)) == sorted(codes)
     [dispatched] = re.findall(r"^  (verify \|.*)\) \"\$command\"", text, re.MULTILINE)
     commands = {"doctor", *dispatched.split(" | ")}

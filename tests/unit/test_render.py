@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support import nouns
 
 from torchferry import compat, dockerfile, render
-from torchferry.model import Health
+from torchferry.running import Health
 from torchferry.templates import TEMPLATES
 
 GOLDEN = Path(__file__).parent.parent / "golden"

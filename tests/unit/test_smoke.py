@@ -15,8 +15,9 @@ import pytest
 from support import nouns
 
 from torchferry import compat, smoke
-from torchferry.model import Health, Lock, Variant
+from torchferry.model import Lock, Variant
 from torchferry.proc import Finished
+from torchferry.running import Health
 from torchferry.smoke import FAILED, NOT_TESTED, PASSED, Check, Runner, RunningService
 
 WORDS = (("python", "-c", "import stt_engine"), ("true",))

@@ -10,8 +10,8 @@ import pytest
 from support.variants_text import FULL, ROOT, parsed, problems, replaced, without
 
 from torchferry.errors import ConfigError
-from torchferry.model import Base, Health, Release
-from torchferry.running import Mount
+from torchferry.model import Base, Release
+from torchferry.running import Health, Mount
 from torchferry.variants import load, parse
 
 SHIPPED = Path(__file__).parents[2] / "variants.yaml"

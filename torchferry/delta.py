@@ -1,0 +1,146 @@
+"""What servers hold already, and what of a release therefore need not travel: the lowest layers of images, and models.
+
+A layer is left out by its ChainID, which says what lies below it too: so the classic store, which looks layers up by
+it, and the containerd store both find what is missing. What is said here of a server is believed for that only: it
+proves for itself, before it loads anything, that all is there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from torchferry import manifest
+from torchferry.errors import ConfigError
+from torchferry.layout import MANIFEST
+from torchferry.model import Image, Project, Release, Variant
+from torchferry.receipts import Receipt, read
+
+_LABEL = re.compile(r"[^A-Za-z0-9.]+")
+_MISSING = re.compile(r"torchferry missing 1\n")
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What every server of a delta holds: layers by ChainID, models by NAME-VERSION.
+
+    ``label`` ends the name of the release folder, ``rests_on`` says to people what it was made of. ``images`` are those
+    (service, variant) that are asked for; nothing: all.
+    """
+
+    label: str
+    rests_on: tuple[str, ...]
+    chain_ids: frozenset[str]
+    models: frozenset[str]
+    images: frozenset[tuple[str, str]] = frozenset()
+
+    def omits(self, image: Image) -> int:
+        """How many of the lowest layers of an image need not travel."""
+        chains = manifest.chain_ids([layer.diff_id for layer in image.layers])
+        return sum(1 for _ in takewhile(self.chain_ids.__contains__, chains))
+
+    def chosen(self, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        """Of some variants those that are asked for."""
+        return tuple(
+            one for one in variants if not self.images or (one.service.name, one.name) in self.images
+        ) or variants
+
+    def project(self, project: Project) -> Project:
+        """The same project, whose release is this delta of it."""
+        release = replace(project.release, delta=self.label)
+        return replace(
+            project, release=release, variants=tuple(replace(one, release=release) for one in project.variants)
+        )
+
+    def as_json(self, models: Iterable[str]) -> dict[str, Any]:
+        """What the manifest says of it; ``models`` are those that the release has."""
+        return {
+            "label": self.label, "rests_on": list(self.rests_on), "models": sorted(self.models.intersection(models)),
+        }
+
+
+def held(
+    release: Release, *, receipts: Sequence[str] = (), since: str | None = None, missing: str | None = None,
+) -> Held | None:
+    """What a person named for a delta of a release; None where nothing: the release is whole then.
+
+    Raises ConfigError where more than one kind is named, or what is named cannot be read.
+    """
+    if sum(map(bool, (receipts, since, missing))) > 1:
+        raise ConfigError("--for, --since and --missing: only one of them tells what the servers hold", cure="take one")
+    if receipts:
+        return of_receipts([read(Path(place)) for place in receipts])
+    if since:
+        return of_release(Path(since))
+    return of_missing(Path(missing), release) if missing else None
+
+
+def of_release(folder: Path) -> Held:
+    """What a server holds that took a release, from its folder. Raises ConfigError where there is none."""
+    place = folder / MANIFEST
+    try:
+        text = place.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"--since {folder}: no release folder: {MANIFEST} cannot be read",
+            cure="name the folder of the release that the servers have, as it lies in dist/",
+        ) from error
+    rows, base = manifest.entries(text, file=str(place)), manifest.release(text, file=str(place))
+    return Held(
+        label=f"since-{_label(base.version)}", rests_on=(f"{base.name} {base.version}",),
+        chain_ids=frozenset(layer["chain_id"] for row in rows for layer in row["layers"]),
+        models=frozenset(map(manifest.model_folder, json.loads(text)["models"])),
+    )
+
+
+def of_receipts(receipts: Sequence[Receipt]) -> Held:
+    """What all servers hold that wrote these receipts; layers of unknown encoding do not count."""
+    first, *others = receipts
+    more = f"-and-{len(others)}-more" if others else ""
+    return Held(
+        label=f"for-{_label(first.host)}{more}",
+        rests_on=tuple(f"{one.host}, {one.made}" for one in receipts),
+        chain_ids=frozenset.intersection(*(
+            frozenset(chain for image in one.images if image.raw for chain in image.chain_ids) for one in receipts
+        )),
+        models=frozenset.intersection(*(one.models for one in receipts)),
+    )
+
+
+def of_missing(path: Path, release: Release) -> Held:
+    """What a server holds that had to refuse a delta of this release: what `sh ferry.sh missing` wrote there."""
+    try:
+        text = path.read_text(encoding="ascii").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--missing {path}: {error}", cure="name a file that sh ferry.sh missing wrote") from error
+    if not _MISSING.match(text) or not text.endswith("\nend\n"):
+        raise ConfigError(
+            f"--missing {path}: not what sh ferry.sh missing writes, or cut", cure="sh ferry.sh missing writes it anew"
+        )
+    said: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        said.setdefault(kind, []).append(rest)
+    wanted = [f"{release.name} {release.version}"]
+    if said.get("release") != wanted:
+        raise ConfigError(
+            f"--missing {path}: it is of {', '.join(said.get('release', ['nothing']))}, and this is {wanted[0]}",
+            cure="make it in the project, and of the version, that the server refused",
+        )
+    host = (said.get("host") or ["a-server"])[0]
+    return Held(
+        label=f"for-{_label(host)}", rests_on=(f"what {host} lacked",),
+        chain_ids=frozenset(filter(_HEX.fullmatch, said.get("holds", ()))), models=frozenset(said.get("model", ())),
+        images=frozenset((words[0], words[1]) for words in map(str.split, said.get("image", ())) if len(words) >= 2),
+    )
+
+
+def _label(text: str) -> str:
+    """A text as a part of a folder's name."""
+    return _LABEL.sub("-", text).strip("-.")[:40] or "x"
