@@ -205,7 +205,8 @@ def package(_context, variant, service, for_, since=None, missing=None, file=Non
     """Turn images into archives in dist/ that `docker load` takes."""
     way = road(file, engine)
     held = deltas.held(way.project.release, receipts=for_, since=since, missing=missing)
-    report.shipped(way, way.package(way.wanted(variant, service, held), smoked=False, held=held), as_json=json)
+    made = way.package(way.wanted(variant, service, held), smoked=False, held=held)
+    report.shipped(way, made, held=held, as_json=json)
 
 
 @task(auto_shortflags=False, iterable=["variant", "service", "for_"], help={**CHOICE, **ENGINE, **DELTA})
@@ -214,7 +215,8 @@ def bundle(_context, variant, service, for_, since=None, missing=None, file=None
     """The whole road: lock, fetch, render, build, smoke, package; or a delta, without what the servers hold."""
     way = road(file, engine)
     held = deltas.held(way.project.release, receipts=for_, since=since, missing=missing)
-    report.shipped(way, way.package(way.wanted(variant, service, held), smoked=True, held=held), as_json=json)
+    made = way.package(way.wanted(variant, service, held), smoked=True, held=held)
+    report.shipped(way, made, held=held, as_json=json)
 
 
 @task(help={"principal": "the name under which sites trust the key; none: release@ and the release's name",

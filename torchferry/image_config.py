@@ -20,6 +20,12 @@ _VENV = re.compile(r"\buv venv\b")
 _OURS = re.compile(r"\buv (venv|pip install)\b|\bprepare\.py\b")
 """Our own RUN lines, as either engine writes them into an image's history."""
 
+_NAMES = (
+    ("FROM ", "base"), ("uv venv", "environment"), ("uv pip install", "wheels"), ("prepare.py", "folders, bytecode"),
+    ("health.py", "health check"), ("WORKDIR", "folder"), ("COPY app/", "your files"),
+)
+"""What made a layer, by a sign in its line of history."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class History:
@@ -105,6 +111,16 @@ def system_layers(config: bytes) -> tuple[int, ...]:
         return tuple(range(count))
     later = (place for place in range(begun, count) if made[place].startswith("RUN") and not _OURS.search(made[place]))
     return (*range(begun), *later)
+
+
+def layer_names(config: bytes) -> tuple[str, ...]:
+    """What made each layer of an image, for people, lowest first; its number where the history does not tell."""
+    said = json.loads(config)
+    made = [str(line.get("created_by", "")) for line in said.get("history", []) if not line.get("empty_layer")]
+    count = len(said["rootfs"]["diff_ids"])
+    if len(made) != count:
+        return tuple(f"layer {number + 1}" for number in range(count))
+    return tuple(next((name for sign, name in _NAMES if sign in line), line[:40]) for line in made)
 
 
 def _pair(line: str) -> tuple[str, str]:

@@ -8,9 +8,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torchferry import checks, console, drift, findings, remarks
+from torchferry import checks, console, delta_report, drift, findings, remarks
+from torchferry.blobs import BlobStore
 from torchferry.cleaning import Freed
 from torchferry.compat import refuse
+from torchferry.delta import Held
 from torchferry.findings import Finding
 from torchferry.layout import FERRY, MANIFEST
 from torchferry.model import Bundle, Variant
@@ -104,8 +106,8 @@ def libraries(found: Mapping[str, Sequence[Finding]], *, as_json: bool) -> None:
     findings.refuse(found)
 
 
-def shipped(road: Road, bundle: Bundle, *, as_json: bool) -> None:
-    """The release folder, and the exact lines that take it to a server."""
+def shipped(road: Road, bundle: Bundle, *, held: Held | None = None, as_json: bool) -> None:
+    """The release folder, the exact lines that take it to a server, and of a delta where its bytes went."""
     if as_json:
         console.show_json(json.loads((bundle.folder / MANIFEST).read_text(encoding="utf-8")))
         return
@@ -115,7 +117,11 @@ def shipped(road: Road, bundle: Bundle, *, as_json: bool) -> None:
         f"scp -r {shlex.quote(f'{folder}')} SERVER:", f"ssh SERVER sh {script} up",
         f"up takes the variant for that server's driver, checks, loads, starts and proves it; sh {script} help",
     ]
-    done(road, then=f"inv ship SERVER --up, or take {folder}/ there by hand:")
+    if held:
+        store = BlobStore(folder=road.layout.blobs, compression=road.project.variants[0].compression)
+        console.show(delta_report.text(bundle, held, store) + "\n")
+    origin = f" --from {shlex.quote(str(folder))}" if held else ""
+    done(road, then=f"inv ship SERVER{origin} --up, or take {folder}/ there by hand:")
     console.show("\n".join(f"  {line}" for line in lines))
 
 
