@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,35 @@ def test_a_broken_layer_whose_hashes_agree_does_not_get_the_name(
 def names(site: Site) -> list[str]:
     """Every name that an image has, and the image."""
     return sorted(site.docker("image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}").splitlines())
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 300 MB: the archive and the image once would fit."""
+    place = tmp_path / "little"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "little", str(place)], check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["podman-4", "podman-5"])
+def test_podman_unpacks_in_another_folder_whose_room_is_asked_for(
+    kind: str, releases: Releases, little: Path, tmp_path: Path
+) -> None:
+    if reason := unavailable(kind):
+        pytest.skip(reason)
+    with start(kind) as engine:
+        temporary = engine.root.parent / "tmp"
+        temporary.rename(temporary.with_name("large"))
+        temporary.symlink_to(little)
+        site = site_of(engine, tmp_path)
+        done = site.ferry(releases.folder("1.0.0"), "load", "--variant", "cpu")
+        assert done.status == 8, f"{done.stdout}\n{done.stderr}"
+        told = r"engine:1\.0\.0-cpu needs 5\d\d\.\d+ MB in (\S+) while it is loaded, and 3\d\d\.\d+ MB are free"
+        found = re.search(told, done.stderr)
+        assert found, done.stderr
+        assert found[1] == str(temporary)
+        temporary.unlink()
+        temporary.with_name("large").rename(temporary)
+        assert site.ferry(releases.folder("1.0.0"), "load", "--variant", "cpu").ok
