@@ -15,8 +15,9 @@ OPTIONS: tuple[tuple[str, Said], ...] = (
     ("--logs FOLDER", Said(en="the same for logs", ko="로그 폴더를 다른 곳에 둡니다")),
     ("--env [SERVICE:]NAME=VALUE", Said(en="set an environment variable in the containers",
                                         ko="컨테이너의 환경 변수를 정합니다")),
-    ("--gpus WHICH", Said(en="which GPUs, as `docker run --gpus` takes them; all of them if left out",
-                          ko="어떤 GPU를 쓸지 `docker run --gpus`에 쓰는 대로 적습니다. 없으면 모두 씁니다")),
+    ("--gpus WHICH", Said(en="which GPUs, as `docker run --gpus` takes them (all if left out); none: on the CPU",
+                          ko="어떤 GPU를 쓸지 `docker run --gpus`에 쓰는 대로 적습니다. 없으면 모두 쓰고, "
+                             "none이면 CPU에서 실행합니다")),
     ("--name NAME", Said(en="run beside another release, under this name",
                          ko="다른 릴리스 옆에서 이 이름으로 실행합니다")),
     ("--stop-first", Said(en="stop the old one before the new one starts: where both do not fit",

@@ -185,6 +185,8 @@ with_settings() {
       set -- "$@" --device "nvidia.com/gpu=${gpus:-all}"
     fi
   fi
+  # where nvidia's runtime is the default one, the image's own variable would be enough to get all GPUs
+  [ -z "$gpu_left_out" ] || set -- "$@" --env NVIDIA_VISIBLE_DEVICES=void
   selinux=''
   [ "$(getenforce 2>/dev/null || :)" != Enforcing ] || selinux=,z
   while read -r point folder; do

@@ -58,6 +58,11 @@ engine_root() {
   printf '%s\n' "$engine_facts" | head -n 1
 }
 
+# where podman keeps what it loads until it is an image; one older than 4 does not tell
+engine_temporary() {
+  "$engine" info --format '{{.Store.ImageCopyTmpDir}}' 2>/dev/null </dev/null || printf '%s' "${TMPDIR:-/var/tmp}"
+}
+
 # asked once: its root, and how it stores
 facts_wanted() {
   if [ "$engine_kind" = podman ]; then

@@ -65,17 +65,36 @@ $image_parts
 EOT
 }
 
-# room for twice the image where the engine keeps images: it unpacks into a temporary folder first
+# room for twice the image where docker keeps images: it unpacks into a temporary folder first. podman has a folder for
+# that elsewhere, and in it at once the archive as it comes, the same unpacked, and each layer
 require_room() {
   root=$(engine_root)
   [ -d "$root" ] || return 0 # it runs elsewhere: nothing can be known
-  needed=$(sum "$image_size" "$image_size" 100000000)
-  free=$(free_in "$root")
+  if [ "$engine_kind" = docker ]; then
+    require_free "$root" "$image_size" "$image_size"
+    return
+  fi
+  packed=$(sum "$(printf '%s\n' "$image_parts" | cut -d' ' -f1)")
+  temporary=$(engine_temporary)
+  if [ ! -d "$temporary" ] || [ "$(disk_of "$temporary")" = "$(disk_of "$root")" ]; then
+    require_free "$root" "$packed" "$image_size" "$image_size" "$image_size"
+  else
+    require_free "$temporary" "$packed" "$image_size" "$image_size"
+    require_free "$root" "$image_size"
+  fi
+}
+
+# FOLDER and what it takes all together
+require_free() {
+  room=$1
+  shift
+  needed=$(sum "$@" 100000000)
+  free=$(free_in "$room")
   ! is_less "$free" "$needed" || refuse "$no_space" \
-    "$image_name needs $(human "$needed") in $root while it is loaded, and $(human "$free") are free; nothing was changed
-  sh ferry.sh status lists what runs; docker image ls and docker image prune free room" \
-    "$image_name 을(를) 올리는 동안 $root 에 $(human "$needed") 필요, 남은 공간 $(human "$free"). 바뀐 것은 없습니다
-  sh ferry.sh status 로 실행 중인 것을 보고, docker image ls / docker image prune 으로 공간을 만드십시오"
+    "$image_name needs $(human "$needed") in $room while it is loaded, and $(human "$free") are free; nothing was changed
+  sh ferry.sh status lists what runs; $engine_kind image ls and $engine_kind image prune free room" \
+    "$image_name 을(를) 올리는 동안 $room 에 $(human "$needed") 필요, 남은 공간 $(human "$free"). 바뀐 것은 없습니다
+  sh ferry.sh status 로 실행 중인 것을 보고, $engine_kind image ls / $engine_kind image prune 으로 공간을 만드십시오"
 }
 
 # one image: nothing happens when it is here already and whole

@@ -145,7 +145,18 @@ ${not_ready_lines%"$newline"}" \
 ${not_ready_lines%"$newline"}"
 }
 
+# of a service and its image; --gpus none takes from the image that it wants a GPU
 facts_of() {
   image "$1"
   service "$image_service"
+  gpu_left_out=''
+  [ "$gpus" != none ] || { gpu_left_out=$image_gpu && image_gpu=''; }
+}
+
+gpu_left_out=''
+
+# so that nobody takes it for a fault that nothing computes on the GPU
+tell_gpu_left_out() {
+  [ -z "$gpu_left_out" ] || say "$image_service: --gpus none: $image_variant runs on the CPU, its GPU is left out on purpose" \
+    "$image_service: --gpus none: $image_variant 이(가) CPU 에서 실행됩니다. GPU 는 일부러 쓰지 않습니다"
 }

@@ -200,6 +200,7 @@ run_chosen() {
   require_loaded
   while IFS= read -r one_image; do
     facts_of "$one_image"
+    tell_gpu_left_out
     place_models "$service_models"
   done <<EOT
 $chosen

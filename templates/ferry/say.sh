@@ -74,6 +74,11 @@ free_in() {
   df -Pk "$1" | awk 'NR == 2 { printf "%.0f", $4 * 1024 }'
 }
 
+# the disk on which a folder lies
+disk_of() {
+  df -Pk "$1" | awk 'NR == 2 { print $1, $6 }'
+}
+
 # lines with something before each
 indent() {
   sed 's/^/    /'

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,11 @@ def test_a_host_with_podman_has_no_other_engine(engine: Engine) -> None:
     assert (found["docker"] is None) == (engine.command == "podman")
     assert found["sh"]
     assert ("Emulate Docker CLI using podman" in say(engine, "version").stderr) == (engine.command == "docker")
+
+
+@every_podman
+def test_podman_tells_where_it_unpacks(engine: Engine) -> None:
+    assert succeed(engine, "info", "--format", "{{.Store.ImageCopyTmpDir}}") == str(engine.root.parent / "tmp")
 
 
 # What a site does with an archive
@@ -297,6 +303,16 @@ def traces(folder: Path) -> list[str]:
     return [*(str(place) for place in left if place.exists()), *mounts_below(folder), *map(str, family(name))]
 
 
+def processes_in(network: int) -> list[str]:
+    """Whatever lives in a network that is open here, by what it was started with."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            if os.path.samestat((entry / "ns" / "net").stat(), os.fstat(network)):
+                found.append((entry / "cmdline").read_text(encoding="utf-8", errors="replace"))
+    return found
+
+
 @pytest.mark.parametrize("kind", grouped("docker-28-containerd", "podman-4", "podman-5"))
 def test_nothing_is_left_of_an_engine_whose_container_still_runs(kind: str, archives: dict[str, Archive]) -> None:
     skip_unless_available(kind)
@@ -309,7 +325,11 @@ def test_nothing_is_left_of_an_engine_whose_container_still_runs(kind: str, arch
         pid = succeed(engine, "inspect", "--format", "{{.State.Pid}}", started)
         assert Path("/proc", pid, "cmdline").read_bytes()
         assert traces(folder)
+        held = os.open(Path("/run/netns", folder.name.rpartition("-")[0]), os.O_RDONLY)  # none else gets its number
+        assert processes_in(held)
     assert traces(folder) == []
+    assert processes_in(held) == []
+    os.close(held)
     assert not control_groups(f"libpod_parent/libpod-{started}")
     # A dead one that nobody waited for yet keeps its entry, without words.
     assert not Path("/proc", pid).exists() or Path("/proc", pid, "cmdline").read_bytes() == b""

@@ -186,8 +186,39 @@ def test_a_gpu_computes_or_what_ran_runs_on(with_gpu: Site, releases: Releases, 
     assert "engine: computed on GPU 0: Stand-in GPU 0, torch 2.1.2" in said.stdout
     assert "engine: duo 1.0.0 (cu121, GPU), well" in said.stdout
     assert (with_gpu.ask(SERVICES["engine"], "/health") or {})["cuda"] == "12.1"
-    host = json.loads(with_gpu.docker("inspect", "--format", "{{json .HostConfig.DeviceRequests}}", "engine"))
-    assert host[0]["Capabilities"] == [["gpu"]]
-    assert host[0]["Count"] == -1
+    [request] = json.loads(with_gpu.docker("inspect", "--format", "{{json .HostConfig.DeviceRequests}}", "engine"))
+    assert (request["Capabilities"], request["Count"]) == ([["gpu"]], -1)
     done = refused(with_gpu, new, 11, "up", "--variant", "cu121", "--env", "engine:STAND_IN_GPUS=0")
     assert "the GPU that was promised does not compute: RuntimeError: Found no NVIDIA driver" in done.stderr
+
+
+def device_requests(site: Site) -> object:
+    return json.loads(site.docker("inspect", "--format", "{{json .HostConfig.DeviceRequests}}", "engine"))
+
+
+CPU = ("--variant", "cu121", "--gpus", "none")
+LEFT_OUT = "engine: --gpus none: cu121 runs on the CPU, its GPU is left out on purpose"
+
+
+def test_a_gpu_variant_runs_on_the_cpu_where_that_is_asked_for(old: Site, new: Path) -> None:
+    said = old.up(new, *CPU)
+    assert said.stdout.splitlines().count(LEFT_OUT) == 1
+    assert "engine: duo 1.1.0 (cu121, CPU), well" in said.stdout
+    assert "computed on" not in said.stdout
+    assert (old.ask(SERVICES["engine"], "/health") or {})["cuda"] == "12.1"
+    assert not device_requests(old)
+    assert "NVIDIA_VISIBLE_DEVICES=void" in old.docker("inspect", "--format", "{{.Config.Env}}", "engine")
+    before = old.ids()
+    assert "engine: runs already with these settings, and is well" in old.up(new, *CPU).stdout
+    assert old.ids() == before
+
+
+def test_from_the_cpu_to_the_gpu_and_back(with_gpu: Site, new: Path) -> None:
+    with_gpu.up(new, *CPU, "--env", "engine:STAND_IN_GPUS=0")
+    said = with_gpu.up(new, *CPU[:2], "--env", "engine:STAND_IN_GPUS=1")
+    assert LEFT_OUT not in said.stdout
+    assert "engine: duo 1.1.0 (cu121, GPU), well" in said.stdout
+    assert device_requests(with_gpu)
+    back = with_gpu.ferry(new, "rollback")
+    assert "engine: duo 1.1.0 (cu121, CPU), well" in back.stdout, f"{back.stdout}\n{back.stderr}"
+    assert not device_requests(with_gpu)

@@ -155,7 +155,7 @@ class Enclave:
     def _end_family(self) -> None:
         """End by id whatever engine names our folder and all that it started, and what it left in our groups."""
         deadline = time.monotonic() + PATIENCE
-        while members := family(str(self.folder)) | _grouped(self.name):
+        while members := family(str(self.folder), self.name) | _grouped(self.name):
             for pid in members:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -201,8 +201,16 @@ def mounts_below(folder: Path) -> list[str]:
     return [place for place in places if place.startswith(f"{folder}/")]
 
 
-def family(word: str) -> set[int]:
-    """The ids of live engines with this word among their arguments, and of all their descendants; never our own."""
+def lives_in(process: Path, network: str) -> bool:
+    """Whether a /proc entry is of a process in this network of /run/netns. Raises OSError once either is gone."""
+    return Path("/run/netns", network).samefile(process / "ns" / "net")
+
+
+def family(word: str, network: str | None = None) -> set[int]:
+    """The ids of live engines with this word among their arguments, and of all their descendants; never our own.
+
+    With ``network``, a name in /run/netns, engines in that network as well: aardvark-dns names no folder of ours.
+    """
     parents: dict[int, int] = {}
     named: set[int] = set()
     for entry in Path("/proc").iterdir():
@@ -215,7 +223,9 @@ def family(word: str) -> set[int]:
                 continue
             parents[int(entry.name)] = int(parent)
             arguments = (entry / "cmdline").read_text(encoding="utf-8", errors="replace")
-            if word in arguments and arguments.split("\0")[0].rpartition("/")[2] in ENGINES:
+            if arguments.split("\0")[0].rpartition("/")[2] in ENGINES and (
+                word in arguments or (network is not None and lives_in(entry, network))
+            ):
                 named.add(int(entry.name))
     found = set(named)
     while grown := {pid for pid, parent in parents.items() if parent in found} - found:
