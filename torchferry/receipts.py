@@ -83,6 +83,11 @@ class Receipt:
         """Every layer that is there, by its ChainID: which says what lies below it, too."""
         return frozenset(chain for image in self.images for chain in image.chain_ids)
 
+    @cached_property
+    def raw_chain_ids(self) -> frozenset[str]:
+        """Those of them that an archive may leave out."""
+        return frozenset(chain for image in self.images if image.raw for chain in image.chain_ids)
+
 
 def parse(text: str, *, file: str) -> Receipt:
     """Read a receipt; ``file`` is its name for messages.

@@ -63,6 +63,8 @@ def test_a_receipt_is_read() -> None:
     )
     assert found.models == {"words-1"}
     assert found.chain_ids == set(chain_ids(DIFFS))
+    assert read(text(*LINES[:7], *image("a:1", DIFFS, ""), *image("b:1", DIFFS[:2]))).raw_chain_ids == set(
+        chain_ids(DIFFS)[:2])
 
 
 @pytest.mark.parametrize("data", [
