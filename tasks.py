@@ -15,7 +15,17 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from torchferry import bake as bakes  # noqa: E402
-from torchferry import cleaning, console, coverage_report, host, provision, report, signing  # noqa: E402
+from torchferry import (  # noqa: E402
+    cleaning,
+    console,
+    coverage_report,
+    host,
+    provision,
+    report,
+    signing,
+    site_table,
+    sites,
+)
 from torchferry import delta as deltas  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
@@ -242,6 +252,19 @@ def ship(_context, host, variant, service, auto=False, up=False, from_=None, ssh
     ships.show(ships.ship(order, host.split(","), config=Path(ssh_config) if ssh_config else None))
 
 
+@task(iterable=["add"], help={
+    "add": "a file that `sh ferry.sh receipt` wrote on a server, to be kept in sites/; repeat for more",
+    "name": "keep it under this name, where several servers call themselves the same",
+    "json": "one JSON document on stdout", "file": CHOICE["file"],
+})
+@ferry
+def site(_context, add, name=None, json=False, file=None):
+    """Say what each server holds and runs by its last receipt, and what it needs of this project's release."""
+    way = road(file)
+    sites.add(add, way.layout, name=name)
+    site_table.show(way, as_json=json)
+
+
 @task(help={"file": CHOICE["file"], "wheels": "also the downloaded wheels", "images": "also the images in Docker"})
 @ferry
 def clean(_context, file=None, wheels=False, images=False):
@@ -280,5 +303,5 @@ def lint(context):
 
 namespace = Collection(
     setup, variants, check, coverage, doctor, plan, lock, fetch, render, bake, build, smoke, package, bundle, key,
-    ship, clean, test, lint,
+    ship, site, clean, test, lint,
 )

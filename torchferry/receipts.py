@@ -128,6 +128,24 @@ def read(path: Path) -> Receipt:
     return parse(decoded(content), file=str(path))
 
 
+def as_text(receipt: Receipt) -> str:
+    """The receipt as ferry.sh would write it, without what nobody here could read."""
+    lines = [
+        f"torchferry receipt {VERSION}", f"host {receipt.host}", f"made {receipt.made}",
+        f"engine {receipt.engine} {receipt.engine_version} {receipt.store}", f"release {receipt.release}",
+        f"instance {receipt.instance}", f"sequence {receipt.sequence}",
+    ]
+    lines += [
+        f"service {one.name} {one.version} {one.variant} {'running' if one.running else 'stopped'}"
+        for one in receipt.services
+    ]
+    for image in receipt.images:
+        lines.append(f"image {image.name} {image.image_id} {'raw' if image.raw else 'unknown'}")
+        lines += [f"layer {chain} {diff}" for chain, diff in zip(image.chain_ids, image.diff_ids, strict=True)]
+    lines += [f"model {label}" for label in sorted(receipt.models)]
+    return "".join(f"{line}\n" for line in lines)
+
+
 @dataclass(kw_only=True)
 class _Image:
     """An image of which layers may still follow."""
