@@ -14,13 +14,13 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from torchferry import cargo, console, destinations, signing
+from torchferry import cargo, console, destinations, signing, sites
 from torchferry.cargo import Cargo
 from torchferry.console import Progress
 from torchferry.delivery import Arrival, Delivery, Order
 from torchferry.errors import ConfigError, FerryError, ShipError
 from torchferry.folder import Place
-from torchferry.layout import SUMS
+from torchferry.layout import SUMS, Layout
 from torchferry.memory import Memory
 from torchferry.openssh import Server
 from torchferry.patience import Patience
@@ -69,6 +69,14 @@ def ship(
             raise
 
 
+def keep_receipts(arrivals: Sequence[Arrival], layout: Layout) -> None:
+    """Keep what each server said that it holds; what cannot be kept is told, and what arrived has arrived all the same.
+    """
+    answers = {one.host: one.receipt for one in arrivals if one.receipt is not None}
+    for host, error in sites.keep_all(answers, layout).items():
+        console.say(f"the receipt of {host} is not kept: {error.message}")
+
+
 def show(arrivals: Sequence[Arrival]) -> None:
     """The table, one row a host; then ShipError where not everything arrived everywhere, with the cure of each."""
     rows = [
@@ -92,10 +100,10 @@ def _places(order: Order, hosts: Sequence[str]) -> dict[str, Server | Place]:
         raise ConfigError("no destination", cure=destinations.SHAPES)
     found = {host: destinations.parse(host, order.cargo.title) for host in hosts}
     for host, place in found.items():
-        if isinstance(place, Place) and (order.auto or order.up):
+        if isinstance(place, Place) and (order.auto or order.up or order.receipt):
             raise ConfigError(
                 f"{host}: a folder is no server that could be asked, or started",
-                cure="--auto and --up need a host; for a folder, name the variants: --variant",
+                cure="--auto, --up and --receipt need a host; for a folder, name the variants: --variant",
             )
         if isinstance(place, Place) and place.folder.resolve() == order.cargo.folder.resolve():
             raise ConfigError(f"{host}: the release lies there already", cure="name another folder")

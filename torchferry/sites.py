@@ -5,7 +5,7 @@ A file is named for the host as it calls itself, and for the instance where that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,28 @@ def add(places: Sequence[str], layout: Layout, *, name: str | None = None) -> No
             "; ".join(error.message for error in refused),
             cure="\n".join(dict.fromkeys(error.cure for error in refused)),
         )
+
+
+def keep_all(answers: Mapping[str, Receipt | FerryError], layout: Layout) -> dict[str, FerryError]:
+    """Keep what several hosts said, by the names under which they were reached; why not, for those of whom none is."""
+    refused: dict[str, FerryError] = {}
+    names: dict[str, str] = {}
+    for host, answer in answers.items():
+        if isinstance(answer, FerryError):
+            refused[host] = answer
+            continue
+        other = names.setdefault(_own_name(answer), host)
+        try:
+            if other != host:
+                raise ConfigError(
+                    f"{other} and {host} both call themselves {answer.host}",
+                    cure=f"where these are two servers, keep them apart by hand: sh ferry.sh receipt > FILE on {host}, "
+                         f"then inv site --add FILE --name NAME",
+                )
+            keep(answer, layout, file=host)
+        except FerryError as error:
+            refused[host] = error
+    return refused
 
 
 def keep(receipt: Receipt, layout: Layout, *, file: str, name: str | None = None) -> Path:

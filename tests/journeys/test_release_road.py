@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from support.daemon import PrivateDaemon
 from support.site import Releases, Site
 from support.sshd import Sshd, unavailable
 
+from torchferry import asking, destinations, planning, sites
+from torchferry.layout import Layout
 from torchferry.manifest import chain_ids
+from torchferry.openssh import Server
 from torchferry.proc import Finished
 
 reason = unavailable()
@@ -41,8 +45,8 @@ def ship(far: Sshd, server: Site, *words: str) -> Finished:
     """The task, as a person runs it who reaches the server and nothing else."""
     invoke = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "ship", "far", *words]
     done = subprocess.run(
-        [*server.daemon.inside(), *invoke, "--ssh-config", str(far.config)], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False, cwd=ROOT,
+        [*server.daemon.inside(), *invoke, "--ssh-config", str(far.config), "--file", str(far.folder / "variants.yaml")],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=ROOT,
     )
     return Finished(argv=words, status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
@@ -83,6 +87,16 @@ def test_a_release_is_shipped_comes_up_is_updated_and_taken_back(
             held = [f"layer {chain} {diff_id}" for chain, diff_id in zip(chain_ids(diff_ids), diff_ids, strict=True)]
             [start] = [number for number, line in enumerate(receipt) if line.startswith(f"image {row['image']} ")]
             assert receipt[start + 1: start + 1 + len(held)] == held
+
+    # what it holds was brought home when it was up, and is told again to who only asks
+    [kept] = sites.known(Layout(root=far.folder)).sites
+    assert [(one.name, one.version, one.variant) for one in kept.receipt.services] == [
+        ("engine", "1.1.0", "cpu"), ("page", "1.1.0", "any")]
+    assert planning.need(planning.of_manifest(manifest), kept.receipt).bytes == 0
+    script = releases.folder("1.1.0") / "ferry.sh"
+    with destinations.door(Server(host="far", folder=""), config=far.config, stopped=lambda: False) as carrier:
+        asked = asking.receipt_of(carrier, "far", script)
+    assert replace(asked, made=kept.receipt.made) == kept.receipt
 
     assert "back to 1.0.0" in over_there(far, "sh", "duo-1.1.0/ferry.sh", "rollback")
     assert server.answers() == ["1.0.0"] * 3
