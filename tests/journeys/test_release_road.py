@@ -15,10 +15,9 @@ from support.daemon import PrivateDaemon
 from support.site import Releases, Site
 from support.sshd import Sshd, unavailable
 
-from torchferry import asking, destinations, planning, sites
+from torchferry import planning, receipts, sites
 from torchferry.layout import Layout
 from torchferry.manifest import chain_ids
-from torchferry.openssh import Server
 from torchferry.proc import Finished
 
 reason = unavailable()
@@ -52,8 +51,8 @@ def ship(far: Sshd, server: Site, *words: str) -> Finished:
     return Finished(argv=words, status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
-def over_there(far: Sshd, *words: str) -> str:
-    done = far.ssh(*words)
+def over_there(far: Sshd, *words: str, said: bytes = b"") -> str:
+    done = far.ssh(*words, said=said)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
@@ -91,12 +90,11 @@ def test_a_release_is_shipped_comes_up_is_updated_and_taken_back(
 
     # what it holds was brought home when it was up, and is told again to who only asks
     [kept] = sites.known(Layout(root=far.folder)).sites
-    assert [(one.name, one.version, one.variant) for one in kept.receipt.services] == [
-        ("engine", "1.1.0", "cpu"), ("page", "1.1.0", "any")]
+    assert {(one.name, one.version, one.variant) for one in kept.receipt.services} == {
+        ("engine", "1.1.0", "cpu"), ("page", "1.1.0", "any")}
     assert planning.need(planning.of_manifest(manifest), kept.receipt).bytes == 0
-    script = releases.folder("1.1.0") / "ferry.sh"
-    with destinations.door(Server(host="far", folder=""), config=far.config, stopped=lambda: False) as carrier:
-        asked = asking.receipt_of(carrier, "far", script)
+    asked = receipts.parse(over_there(
+        far, "sh", "-s", "receipt", said=(releases.folder("1.1.0") / "ferry.sh").read_bytes()), file="asked")
     assert replace(asked, made=kept.receipt.made) == kept.receipt
 
     assert "back to 1.0.0" in over_there(far, "sh", "duo-1.1.0/ferry.sh", "rollback")
