@@ -14,7 +14,6 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from torchferry import bake as bakes  # noqa: E402
 from torchferry import (  # noqa: E402
     asking,
     cleaning,
@@ -27,8 +26,10 @@ from torchferry import (  # noqa: E402
     site_table,
     sites,
 )
+from torchferry import bake as bakes  # noqa: E402
 from torchferry import delta as deltas  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
+from torchferry import for_each as for_eachs  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry import ship as ships  # noqa: E402
 from torchferry.cargo import Wish  # noqa: E402
@@ -243,16 +244,21 @@ def key(_context, principal=None, file=None):
     "auto": "ask each host which variant runs there, and send only that",
     "up": "run ferry.sh up there afterwards, and keep what the host holds then in sites/",
     "receipt": "keep what the host holds in sites/, also without --up",
+    "for-each": "ask each host what it holds and runs, and send it a delta of its own, made now",
     "from_": "a release folder that arrived here, to be verified and shipped on; none: this project's, in dist/",
     "ssh-config": "an ssh configuration in place of your own",
 })
 @ferry
-def ship(_context, host, variant, service, auto=False, up=False, receipt=False, from_=None, ssh_config=None, file=None):
+def ship(_context, host, variant, service, auto=False, up=False, receipt=False, for_each=False, from_=None,
+         ssh_config=None, file=None):
     """Carry a release to servers and sticks, side by side; what is there is not sent again."""
-    wish = Wish(variants=tuple(variant), services=tuple(service))
-    release = ships.arrived(Path(from_)) if from_ else ships.made(road(file))
-    order = Order(cargo=release, wish=wish, auto=auto, up=up, receipt=receipt)
-    arrivals = ships.ship(order, host.split(","), config=Path(ssh_config) if ssh_config else None)
+    wish, hosts = Wish(variants=tuple(variant), services=tuple(service)), host.split(",")
+    config = Path(ssh_config) if ssh_config else None
+    if for_each:
+        arrivals = for_eachs.carry(road(file), hosts, wish, up=up, config=config)
+    else:
+        release = ships.arrived(Path(from_)) if from_ else ships.made(road(file))
+        arrivals = ships.ship(Order(cargo=release, wish=wish, auto=auto, up=up, receipt=receipt), hosts, config=config)
     ships.keep_receipts(arrivals, Layout(root=Path(file).absolute().parent if file else HERE))
     ships.show(arrivals)
 

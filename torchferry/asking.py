@@ -33,12 +33,12 @@ def receipt_of(carrier: Carrier, host: str, script: Path | None = None) -> Recei
     return receipts.parse("".join(f"{line}\n" for line in lines), file=f"the receipt of {host}")
 
 
-def ask(
-    hosts: Sequence[str], layout: Layout, script: Path, *, config: Path | None, patience: Patience | None = None,
-) -> None:
-    """Keep the receipt of every host that answers; ShipError, with the reasons, where one did not.
+def answers(
+    hosts: Sequence[str], script: Path, *, config: Path | None, patience: Patience | None = None,
+) -> dict[str, Receipt | FerryError]:
+    """What each host holds, or why it did not tell; ``config`` is for ssh, in place of the person's own.
 
-    ``config`` is for ssh, in place of the person's own.
+    Raises ConfigError, before anything is asked, for what is no host.
     """
     servers = {host: _server(host) for host in hosts}
     stop = Event()
@@ -55,14 +55,19 @@ def ask(
 
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         try:
-            answers = dict(zip(servers, pool.map(one, servers), strict=True))
+            return dict(zip(servers, pool.map(one, servers), strict=True))
         except BaseException:
             stop.set()
             raise
-    refused = sites.keep_all(answers, layout)
+
+
+def ask(hosts: Sequence[str], layout: Layout, script: Path, *, config: Path | None) -> None:
+    """Keep the receipt of every host that answers; ShipError, with the reasons, where one did not."""
+    told = answers(hosts, script, config=config)
+    refused = sites.keep_all(told, layout)
     if refused:
         raise ShipError(
-            f"{len(refused)} of {len(answers)} gave no receipt: "
+            f"{len(refused)} of {len(told)} gave no receipt: "
             + "; ".join(f"{host}: {error.message}" for host, error in refused.items()),
             cure="\n".join(f"{host}: {error.cure}" for host, error in refused.items()),
         )
