@@ -14,16 +14,28 @@ from invoke import Collection, Context, Exit, task
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from torchferry import (  # noqa: E402
+    asking,
+    cleaning,
+    console,
+    coverage_report,
+    host,
+    provision,
+    report,
+    signing,
+    site_table,
+    sites,
+)
 from torchferry import bake as bakes  # noqa: E402
-from torchferry import cleaning, console, coverage_report, host, provision, report, signing  # noqa: E402
 from torchferry import delta as deltas  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
+from torchferry import for_each as for_eachs  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
 from torchferry import ship as ships  # noqa: E402
 from torchferry.cargo import Wish  # noqa: E402
 from torchferry.delivery import Order  # noqa: E402
 from torchferry.errors import FerryError  # noqa: E402
-from torchferry.layout import VARIANTS_FILE  # noqa: E402
+from torchferry.layout import VARIANTS_FILE, Layout  # noqa: E402
 from torchferry.pipeline import Road  # noqa: E402
 
 CHOICE = {
@@ -229,17 +241,44 @@ def key(_context, principal=None, file=None):
 
 @task(positional=["host"], auto_shortflags=False, iterable=["variant", "service"], help={
     **CHOICE, "host": "[user@]host, [user@]host:folder as ssh takes them, a folder with a slash in it; commas between",
-    "auto": "ask each host which variant runs there, and send only that", "up": "run ferry.sh up there afterwards",
+    "auto": "ask each host which variant runs there, and send only that",
+    "up": "run ferry.sh up there afterwards, and keep what the host holds then in sites/",
+    "receipt": "keep what the host holds in sites/, also without --up",
+    "for-each": "ask each host what it holds and runs, and send it a delta of its own, made now",
     "from_": "a release folder that arrived here, to be verified and shipped on; none: this project's, in dist/",
     "ssh-config": "an ssh configuration in place of your own",
 })
 @ferry
-def ship(_context, host, variant, service, auto=False, up=False, from_=None, ssh_config=None, file=None):
+def ship(_context, host, variant, service, auto=False, up=False, receipt=False, for_each=False, from_=None,
+         ssh_config=None, file=None):
     """Carry a release to servers and sticks, side by side; what is there is not sent again."""
-    wish = Wish(variants=tuple(variant), services=tuple(service))
-    release = ships.arrived(Path(from_)) if from_ else ships.made(road(file))
-    order = Order(cargo=release, wish=wish, auto=auto, up=up)
-    ships.show(ships.ship(order, host.split(","), config=Path(ssh_config) if ssh_config else None))
+    wish, hosts = Wish(variants=tuple(variant), services=tuple(service)), host.split(",")
+    config = Path(ssh_config) if ssh_config else None
+    if for_each:
+        arrivals = for_eachs.carry(road(file), hosts, wish, up=up, config=config)
+    else:
+        release = ships.arrived(Path(from_)) if from_ else ships.made(road(file))
+        arrivals = ships.ship(Order(cargo=release, wish=wish, auto=auto, up=up, receipt=receipt), hosts, config=config)
+    ships.keep_receipts(arrivals, Layout(root=Path(file).absolute().parent if file else HERE))
+    ships.show(arrivals)
+
+
+@task(auto_shortflags=False, iterable=["add"], help={
+    "ask": "[user@]host, commas between: fetch the receipt over ssh; nothing is sent there and nothing changed",
+    "ssh-config": "an ssh configuration in place of your own",
+    "add": "a file that `sh ferry.sh receipt` wrote on a server, to be kept in sites/; repeat for more",
+    "name": "keep it under this name, where several servers call themselves the same",
+    "json": "one JSON document on stdout", "file": CHOICE["file"],
+})
+@ferry
+def site(_context, add, ask=None, name=None, json=False, ssh_config=None, file=None):
+    """Say what each server holds and runs by its last receipt, and what it needs of this project's release."""
+    way = road(file)
+    sites.add(add, way.layout, name=name)
+    if ask:
+        script = asking.script_in(way.layout, way.project.release.name)
+        asking.ask(ask.split(","), way.layout, script, config=Path(ssh_config) if ssh_config else None)
+    site_table.show(way, as_json=json)
 
 
 @task(help={"file": CHOICE["file"], "wheels": "also the downloaded wheels", "images": "also the images in Docker"})
@@ -280,5 +319,5 @@ def lint(context):
 
 namespace = Collection(
     setup, variants, check, coverage, doctor, plan, lock, fetch, render, bake, build, smoke, package, bundle, key,
-    ship, clean, test, lint,
+    ship, site, clean, test, lint,
 )

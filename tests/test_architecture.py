@@ -35,7 +35,8 @@ PURE = {
     "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
     "wording", "licenses", "dpkg", "requirement_graph",
-    "receipts", "said", "release_facts", "guide", "guide_words", "page_words", "page", "install_text", "verdict_korean",
+    "receipts", "planning",
+    "said", "release_facts", "guide", "guide_words", "page_words", "page", "install_text", "verdict_korean",
 }
 
 PURE_MAY_IMPORT = {

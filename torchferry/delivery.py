@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TypeVar
 
-from torchferry import cargo, console, files
+from torchferry import asking, cargo, console, files
 from torchferry.cargo import Cargo, Wish
 from torchferry.carriers import Begun, Busy, Carrier, Garbled, Item, Stopped, Survey
 from torchferry.console import Progress
@@ -16,6 +16,7 @@ from torchferry.errors import DiskFull, FerryError, ShipError
 from torchferry.layout import FERRY, SIGNATURE
 from torchferry.patience import Patience, Transient, patiently
 from torchferry.pick import picked
+from torchferry.receipts import Receipt
 from torchferry.wording import in_words
 
 T = TypeVar("T")
@@ -31,12 +32,17 @@ AGAIN = "run the same command again; it goes on from here"
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is asked for at every destination: which images, whether the host picks them, and whether they start."""
+    """What is asked for at every destination: which images, whether the host picks them, and whether they start.
+
+    ``receipt`` says that it counts as failed where the host does not tell what it holds then; after ``up`` it is asked
+    for anyhow.
+    """
 
     cargo: Cargo
     wish: Wish
     auto: bool = False
     up: bool = False
+    receipt: bool = False
 
 
 @dataclass(kw_only=True)
@@ -52,6 +58,7 @@ class Arrival:
     seconds: float = 0.0
     result: str = "failed"
     failure: FerryError | None = None
+    receipt: Receipt | None = None
 
 
 @dataclass(kw_only=True)
@@ -92,6 +99,8 @@ class Delivery:
         self.arrival.result = "arrived"
         if self.order.up:
             self._start(wish)
+        if self.order.up or self.order.receipt:
+            self._ask_receipt()
 
     def _bring(self, item: Item, survey: Survey) -> None:
         """One file, until it is whole over there."""
@@ -162,6 +171,15 @@ class Delivery:
                 cure="its lines above say why; mend it there",
             )
         self.arrival.result = "up"
+
+    def _ask_receipt(self) -> None:
+        """What the host holds now; where that was not asked for, a host that does not tell it is no failure."""
+        try:
+            self.arrival.receipt = self._patiently(lambda: asking.receipt_of(self.carrier, self.arrival.host))
+        except FerryError as error:
+            if self.order.receipt:
+                raise
+            console.say(f"no receipt of {self.arrival.host}: {error.message}")
 
     def _require_space(self, survey: Survey, todo: Sequence[Item]) -> None:
         begun = {name: one.size for name, one in survey.begun.items()}

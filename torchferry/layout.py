@@ -5,6 +5,8 @@ Everything lies beside the variants.yaml: wheels/ (locks are committed, wheels a
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,6 +33,9 @@ RECIPE_LABEL = "io.torchferry.recipe"
 """On every image we build: the digest of the recipe it was built from."""
 
 
+RECEIPT_SUFFIX = ".receipt"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """The places of one project, below ``root``."""
@@ -48,6 +53,18 @@ class Layout:
     @property
     def dist(self) -> Path:
         return self.root / "dist"
+
+    @property
+    def sites(self) -> Path:
+        """What servers hold, a receipt each."""
+        return self.root / "sites"
+
+    def receipt(self, name: str) -> Path:
+        """The receipt of a server; ``name`` comes from elsewhere, so only plain characters of it come into the path."""
+        plain = re.sub(r"[^A-Za-z0-9._+-]", "_", name)[:100].lstrip(".-") or "_"
+        if plain != name:
+            plain = f"{plain}-{hashlib.sha256(name.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
+        return self.sites / f"{plain}{RECEIPT_SUFFIX}"
 
     @property
     def verified(self) -> Path:

@@ -83,6 +83,11 @@ class Receipt:
         """Every layer that is there, by its ChainID: which says what lies below it, too."""
         return frozenset(chain for image in self.images for chain in image.chain_ids)
 
+    @cached_property
+    def raw_chain_ids(self) -> frozenset[str]:
+        """Those of them that an archive may leave out."""
+        return frozenset(chain for image in self.images if image.raw for chain in image.chain_ids)
+
 
 def parse(text: str, *, file: str) -> Receipt:
     """Read a receipt; ``file`` is its name for messages.
@@ -121,6 +126,24 @@ def read(path: Path) -> Receipt:
     if len(content) > MOST_BYTES:
         raise ConfigError(f"{path}: no receipt of ferry.sh: it is larger than {MOST_BYTES >> 20} MiB", cure=ANEW)
     return parse(decoded(content), file=str(path))
+
+
+def as_text(receipt: Receipt) -> str:
+    """The receipt as ferry.sh would write it, without what nobody here could read."""
+    lines = [
+        f"torchferry receipt {VERSION}", f"host {receipt.host}", f"made {receipt.made}",
+        f"engine {receipt.engine} {receipt.engine_version} {receipt.store}", f"release {receipt.release}",
+        f"instance {receipt.instance}", f"sequence {receipt.sequence}",
+    ]
+    lines += [
+        f"service {one.name} {one.version} {one.variant} {'running' if one.running else 'stopped'}"
+        for one in receipt.services
+    ]
+    for image in receipt.images:
+        lines.append(f"image {image.name} {image.image_id} {'raw' if image.raw else 'unknown'}")
+        lines += [f"layer {chain} {diff}" for chain, diff in zip(image.chain_ids, image.diff_ids, strict=True)]
+    lines += [f"model {label}" for label in sorted(receipt.models)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass(kw_only=True)

@@ -7,20 +7,20 @@ cure for nearly everything.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from torchferry import cargo, console, destinations, signing
+from torchferry import cargo, console, destinations, signing, sites
 from torchferry.cargo import Cargo
 from torchferry.console import Progress
 from torchferry.delivery import Arrival, Delivery, Order
 from torchferry.errors import ConfigError, FerryError, ShipError
 from torchferry.folder import Place
-from torchferry.layout import SUMS
+from torchferry.layout import SUMS, Layout
 from torchferry.memory import Memory
 from torchferry.openssh import Server
 from torchferry.patience import Patience
@@ -32,10 +32,10 @@ AT_ONCE = 8
 """Hosts that are served side by side; more wait for their turn."""
 
 
-def made(road: Road) -> Cargo:
-    """The release of a project, in dist/; what was proven when it was packed is not read again."""
+def made(road: Road, folder: Path | None = None) -> Cargo:
+    """The release of a project, or a delta of it in ``folder``; what was proven when packed is not read again."""
     memory = Memory(road.layout.verified)
-    return _read(road.layout.release(road.project.release), memory.checked)
+    return _read(folder or road.layout.release(road.project.release), memory.checked)
 
 
 def arrived(folder: Path) -> Cargo:
@@ -56,17 +56,35 @@ def ship(
 
     Raises ConfigError, before anything is done, for a destination or an image that cannot be meant.
     """
-    places = _places(order, hosts)
-    if not order.auto:
-        cargo.chosen(order.cargo, order.wish)
+    return ship_each(dict.fromkeys(hosts, order), config=config, patience=patience)
+
+
+def ship_each(
+    orders: Mapping[str, Order], *, config: Path | None, patience: Patience | None = None
+) -> tuple[Arrival, ...]:
+    """Carry to every host what is ordered for it, side by side. Raises ConfigError as `ship` does."""
+    if not orders:
+        raise ConfigError("no destination", cure=destinations.SHAPES)
+    places = {host: _place(order, host) for host, order in orders.items()}
+    for order in orders.values():
+        if not order.auto:
+            cargo.chosen(order.cargo, order.wish)
     stop = Event()
     with console.side_by_side() as line, ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        convoy = _Convoy(order=order, config=config, line=line, stop=stop, patience=patience or Patience())
+        convoy = _Convoy(config=config, line=line, stop=stop, patience=patience or Patience())
         try:
-            return tuple(pool.map(convoy.deliver, places, places.values()))
+            return tuple(pool.map(convoy.deliver, places, places.values(), orders.values()))
         except BaseException:
             stop.set()
             raise
+
+
+def keep_receipts(arrivals: Sequence[Arrival], layout: Layout) -> None:
+    """Keep what each server said that it holds; what cannot be kept is told, and what arrived has arrived all the same.
+    """
+    answers = {one.host: one.receipt for one in arrivals if one.receipt is not None}
+    for host, error in sites.keep_all(answers, layout).items():
+        console.say(f"the receipt of {host} is not kept: {error.message}")
 
 
 def show(arrivals: Sequence[Arrival]) -> None:
@@ -87,38 +105,34 @@ def show(arrivals: Sequence[Arrival]) -> None:
         )
 
 
-def _places(order: Order, hosts: Sequence[str]) -> dict[str, Server | Place]:
-    if not hosts:
-        raise ConfigError("no destination", cure=destinations.SHAPES)
-    found = {host: destinations.parse(host, order.cargo.title) for host in hosts}
-    for host, place in found.items():
-        if isinstance(place, Place) and (order.auto or order.up):
-            raise ConfigError(
-                f"{host}: a folder is no server that could be asked, or started",
-                cure="--auto and --up need a host; for a folder, name the variants: --variant",
-            )
-        if isinstance(place, Place) and place.folder.resolve() == order.cargo.folder.resolve():
-            raise ConfigError(f"{host}: the release lies there already", cure="name another folder")
-    return found
+def _place(order: Order, host: str) -> Server | Place:
+    place = destinations.parse(host, order.cargo.title)
+    if isinstance(place, Place) and (order.auto or order.up or order.receipt):
+        raise ConfigError(
+            f"{host}: a folder is no server that could be asked, or started",
+            cure="--auto, --up and --receipt need a host; for a folder, name the variants: --variant",
+        )
+    if isinstance(place, Place) and place.folder.resolve() == order.cargo.folder.resolve():
+        raise ConfigError(f"{host}: the release lies there already", cure="name another folder")
+    return place
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Convoy:
-    """All deliveries of one order: their ssh configuration, the maker of their lines, and what stops them."""
+    """All deliveries of one command: their ssh configuration, the maker of their lines, and what stops them."""
 
-    order: Order
     config: Path | None
     line: Callable[[str, int], Progress]
     stop: Event
     patience: Patience
 
-    def deliver(self, name: str, place: Server | Place) -> Arrival:
+    def deliver(self, name: str, place: Server | Place, order: Order) -> Arrival:
         """Everything for one destination; what is refused there is in the Arrival."""
         arrival, started = Arrival(host=name), time.monotonic()
         try:
             with destinations.door(place, config=self.config, stopped=self.stop.is_set) as carrier:
                 Delivery(
-                    order=self.order, arrival=arrival, carrier=carrier, line=self.line, stop=self.stop,
+                    order=order, arrival=arrival, carrier=carrier, line=self.line, stop=self.stop,
                     patience=replace(self.patience, sleep=self.stop.wait),
                 ).carry()
         except FerryError as error:

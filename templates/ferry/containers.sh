@@ -132,7 +132,9 @@ services_here() {
 # of $here the containers that serve, not those that ran before
 serving() {
   printf '%s\n' "$here" | while read -r one_name one_service one_rest; do
-    [ "$one_name" != "$prefix$one_service" ] || printf '%s %s %s\n' "$one_name" "$one_service" "$one_rest"
+    # where nothing is here, that is one empty line
+    [ -z "$one_name" ] || [ "$one_name" != "$prefix$one_service" ] ||
+      printf '%s %s %s\n' "$one_name" "$one_service" "$one_rest"
   done
 }
 

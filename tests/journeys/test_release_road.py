@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from support.daemon import PrivateDaemon
 from support.site import Releases, Site
 from support.sshd import Sshd, unavailable
 
+from torchferry import planning, receipts, sites
+from torchferry.layout import Layout
 from torchferry.manifest import chain_ids
 from torchferry.proc import Finished
 
@@ -40,15 +43,16 @@ def far(server: Site, tmp_path: Path) -> Iterator[Sshd]:
 def ship(far: Sshd, server: Site, *words: str) -> Finished:
     """The task, as a person runs it who reaches the server and nothing else."""
     invoke = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), "ship", "far", *words]
+    project = far.folder / "variants.yaml"  # none that exists: only sites/ beside it is written
     done = subprocess.run(
-        [*server.daemon.inside(), *invoke, "--ssh-config", str(far.config)], stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False, cwd=ROOT,
+        [*server.daemon.inside(), *invoke, "--ssh-config", str(far.config), "--file", str(project)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd=ROOT,
     )
     return Finished(argv=words, status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
-def over_there(far: Sshd, *words: str) -> str:
-    done = far.ssh(*words)
+def over_there(far: Sshd, *words: str, said: bytes = b"") -> str:
+    done = far.ssh(*words, said=said)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
@@ -83,6 +87,16 @@ def test_a_release_is_shipped_comes_up_is_updated_and_taken_back(
             held = [f"layer {chain} {diff_id}" for chain, diff_id in zip(chain_ids(diff_ids), diff_ids, strict=True)]
             [start] = [number for number, line in enumerate(receipt) if line.startswith(f"image {row['image']} ")]
             assert receipt[start + 1: start + 1 + len(held)] == held
+
+    # what it holds was brought home when it was up, and is told again to who only asks
+    [kept] = sites.known(Layout(root=far.folder)).sites
+    assert {(one.name, one.version, one.variant) for one in kept.receipt.services} == {
+        ("engine", "1.1.0", "cpu"), ("page", "1.1.0", "any")}
+    assert planning.need(planning.of_manifest(manifest), kept.receipt).bytes == 0
+    asked = receipts.parse(over_there(
+        far, "sh", "-s", "receipt", said=(releases.folder("1.1.0") / "ferry.sh").read_bytes()), file="asked")
+    assert set(asked.images) == set(kept.receipt.images)  # in whatever order the daemon lists them
+    assert replace(asked, made=kept.receipt.made, images=kept.receipt.images) == kept.receipt
 
     assert "back to 1.0.0" in over_there(far, "sh", "duo-1.1.0/ferry.sh", "rollback")
     assert server.answers() == ["1.0.0"] * 3

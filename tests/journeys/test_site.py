@@ -208,6 +208,12 @@ def test_the_receipt_names_the_layers_by_their_chains(old: Site, releases: Relea
         assert said[start:start + len(expected)] == expected
 
 
+def test_the_receipt_of_a_server_on_which_nothing_runs_says_so(site: Site, releases: Releases) -> None:
+    site.clear()
+    told = receipts.parse(site.ferry(releases.folder("1.0.0"), "receipt").stdout, file="receipt")
+    assert told.services == ()
+
+
 SECRETS = ("hunter2", "s3cr3t", "blue horse", "p4ss")
 
 

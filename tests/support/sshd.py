@@ -111,10 +111,10 @@ class Sshd:
         with self.config.open("a", encoding="utf-8") as sink:
             sink.write("\n".join([f"Host {name}", *(f"  {key} {value}" for key, value in said.items()), ""]))
 
-    def ssh(self, *words: str, host: str = "far") -> subprocess.CompletedProcess[bytes]:
-        """One command over there, as a person would run it."""
+    def ssh(self, *words: str, host: str = "far", said: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """One command over there, as a person would run it, with ``said`` on its stdin."""
         argv = [*self.inside, "ssh", "-F", str(self.config), host, *words]
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
+        return subprocess.run(argv, input=said, capture_output=True, check=False, timeout=60)
 
     def sessions(self) -> list[int]:
         """The process ids of the connections that are open now, each of a child of this sshd."""

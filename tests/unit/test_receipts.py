@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.held import receipt
 
 from torchferry import receipts
 from torchferry.errors import ConfigError, FerryError, IntegrityError
@@ -63,6 +65,8 @@ def test_a_receipt_is_read() -> None:
     )
     assert found.models == {"words-1"}
     assert found.chain_ids == set(chain_ids(DIFFS))
+    assert read(text(*LINES[:7], *image("a:1", DIFFS, ""), *image("b:1", DIFFS[:2]))).raw_chain_ids == set(
+        chain_ids(DIFFS)[:2])
 
 
 @pytest.mark.parametrize("data", [
@@ -178,6 +182,14 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory,
         receipts.read(place)
     except FerryError as error:
         assert error.cure
+
+
+@given(st.lists(st.tuples(st.lists(st.sampled_from("abc")), st.booleans()), max_size=4), st.integers(0, 9**10))
+def test_what_is_written_is_read_again(images: list[tuple[list[str], bool]], sequence: int) -> None:
+    made = receipt(*[words for words, _ in images], models=["words-1", "a-2"], sequence=sequence)
+    held = tuple(replace(image, raw=raw) for image, (_, raw) in zip(made.images, images, strict=True))
+    made = replace(made, images=held)
+    assert read(receipts.as_text(made)) == made
 
 
 @given(st.integers(min_value=0, max_value=len(LINES)))
