@@ -294,6 +294,27 @@ def test_the_offline_side_pushes_the_very_same_blobs(
 
 
 @skopeo
+def test_a_delta_goes_where_what_it_rests_on_is(packed: Project, releases: Releases, tmp_path: Path) -> None:
+    project = Project(folder=tmp_path / "copy", env=packed.env)
+    shutil.copytree(packed.folder, project.folder, copy_function=os.link, symlinks=True)
+    project.made("package", "--since", str(releases.folder("1.1.0")))
+    [delta] = (project.folder / "dist").glob("duo-1.2.0-*")
+    assert sum(path.stat().st_size for path in delta.glob("*.tar.gz")) < 1_000_000
+    with registry.start(tmp_path / "r") as server:
+        early = ferry(delta, f"{server.host}/team", "--plain-http")
+        assert (early.status, "push that first" in early.stderr) == (9, True), early.stderr
+        assert ferry(releases.folder("1.1.0"), f"{server.host}/team", "--plain-http").ok
+        sent = len(server.asked("PATCH"))
+        done = ferry(delta, f"{server.host}/team", "--plain-http")
+        assert done.ok, done.stderr
+        assert len(server.asked("PATCH")) - sent < 12
+        found = rows(packed.made("push", f"{server.host}/team"))
+        assert [row[3] for row in found.values()] == ["present"] * 3
+        for image, row in found.items():
+            assert f"{server.host}/team/{image} {row[4]}\n" in done.stdout
+
+
+@skopeo
 def test_what_the_offline_side_refuses(releases: Releases, tmp_path: Path) -> None:
     release = releases.copy("1.2.0", tmp_path / "duo-1.2.0")
     with registry.start(tmp_path / "r") as server:
