@@ -31,6 +31,7 @@ from torchferry import delta as deltas  # noqa: E402
 from torchferry import doctor as doctors  # noqa: E402
 from torchferry import for_each as for_eachs  # noqa: E402
 from torchferry import plan as plans  # noqa: E402
+from torchferry import push as pushes  # noqa: E402
 from torchferry import ship as ships  # noqa: E402
 from torchferry.cargo import Wish  # noqa: E402
 from torchferry.delivery import Order  # noqa: E402
@@ -281,6 +282,17 @@ def site(_context, add, ask=None, name=None, json=False, ssh_config=None, file=N
     site_table.show(way, as_json=json)
 
 
+@task(positional=["registry"], iterable=["variant", "service"], help={
+    **CHOICE, "registry": "HOST[:PORT][/PREFIX]; logged in to as docker and skopeo are",
+    "plain-http": "speak HTTP without TLS, as is always done with localhost",
+})
+@ferry
+def push(_context, registry, variant, service, plain_http=False, file=None):
+    """Put the packed images into a registry, from which servers and clusters pull; what is there is not sent again."""
+    way, where = road(file), pushes.place(registry, plain_http=plain_http)
+    pushes.show(pushes.push(way, way.select(variant, service), where, named=bool(variant or service)))
+
+
 @task(help={"file": CHOICE["file"], "wheels": "also the downloaded wheels", "images": "also the images in Docker"})
 @ferry
 def clean(_context, file=None, wheels=False, images=False):
@@ -320,4 +332,5 @@ def lint(context):
 namespace = Collection(
     setup, variants, check, coverage, doctor, plan, lock, fetch, render, bake, build, smoke, package, bundle, key,
     ship, site, clean, test, lint,
+    ship, push, clean, test, lint,
 )

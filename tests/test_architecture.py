@@ -31,8 +31,8 @@ PURE = {
     "charset", "choice", "ferry_patterns", "ferry_tables",
     "symptoms", "ferry_symptoms", "kernel", "site_report", "site_report_text", "runline", "compose",
     "remedies", "traps", "doctor_text", "lockfile", "render", "dockerfile", "bake_plan", "manifest", "hybrid",
-    "reference", "wheels",
-    "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet", "coverage_page",
+    "oci", "reference", "wheels", "imports", "stdlib", "tarstream", "drift", "bounds", "coverage", "remarks", "fleet",
+    "coverage_page",
     "cuda_names", "elf_scan", "library_facts", "library_set", "findings", "audit", "audit_needs",
     "wording", "licenses", "dpkg", "requirement_graph",
     "receipts", "planning",
@@ -133,7 +133,8 @@ PRINTERS = {"console": "stdout is data, stderr is talk"}
 ENVIRONMENT = {
     "proc": "PATH, and what programs inherit", "web": "proxies, CA bundle, netrc", "host": "DOCKER_HOST",
     "engines.docker": "DOCKER_HOST", "base": "TORCHFERRY_DEBIAN_MIRROR", "context": "SOURCE_DATE_EPOCH",
-    "pipeline": "hands it to index", "signing": "TORCHFERRY_SIGNING_KEY, TORCHFERRY_ALLOWED_SIGNERS",
+    "pipeline": "hands it to index", "registry_login": "DOCKER_CONFIG and REGISTRY_AUTH_FILE",
+    "signing": "TORCHFERRY_SIGNING_KEY, TORCHFERRY_ALLOWED_SIGNERS",
 }
 
 ENDERS = {

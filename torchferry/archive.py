@@ -22,7 +22,7 @@ from torchferry.hybrid import DOCKER_MANIFEST, JSON_LIMIT, blob_name
 from torchferry.members import MemberReader, Readable
 from torchferry.model import Archive, Image, Layer
 from torchferry.reference import parse_reference
-from torchferry.running import Head
+from torchferry.running import Extent, Head
 from torchferry.tarstream import Entry, TarStream
 
 CURE = "pack it again, or copy it again from where it was made"
@@ -100,6 +100,18 @@ def head(image: Image, store: BlobStore, *, name: str, image_name: str, omits: i
     data = next(_pieces(replace(image, name=image_name), store, omits))
     assert isinstance(replaced, bytes) and isinstance(data, bytes), "an archive begins with its documents"
     return Head(name=name, image_name=image_name, data=data, replaces=len(replaced))
+
+
+def packed_layers(image: Image, store: BlobStore, *, omits: int = 0) -> dict[str, Extent]:
+    """Where each layer lies in the archive of an image, by diff_id: a registry takes those very bytes."""
+    held = [blob for layer in image.layers[:omits] if (blob := store.blob(layer.diff_id))]
+    found = {blob.layer.diff_id: Extent(at=None, size=blob.gz_size, sha256=blob.gz_sha256) for blob in held}
+    at = 0
+    for piece in _pieces(image, store, omits):
+        if isinstance(piece, Blob):
+            found[piece.layer.diff_id] = Extent(at=at, size=piece.gz_size, sha256=piece.gz_sha256)
+        at += len(piece) if isinstance(piece, bytes) else piece.gz_size
+    return found
 
 
 def stream(

@@ -62,7 +62,28 @@ def _image(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "image_head", _word(head["name"])
     yield "image_replaces", _word(head["replaces"])
     yield "image_parts", _lines(f"{part['size']} {part['sha256']} {part['name']}" for part in archive["parts"])
+    yield "image_platform", _word(row["platform"])
+    yield "image_gzip", _lines(f"{layer['packed']['sha256']} {layer['packed']['size']}" for layer in _packed(row))
+    yield "image_runs", _lines(_runs(row))
     yield "image_layers", _lines(f"{layer['diff_id']} {layer['size']}" for layer in row["layers"])
+
+
+def _packed(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The layers of an image, if it is known of all of them where they lie."""
+    return row["layers"] if all("packed" in layer for layer in row["layers"]) else []
+
+
+def _runs(row: Mapping[str, Any]) -> Iterator[str]:
+    """Where the layers lie in the files of an archive: SHA-256, first byte counted from 1, bytes, file."""
+    seen: set[str] = set()
+    for layer in (one["packed"] for one in _packed(row) if one["packed"]["at"] is not None):
+        begin, end, start = layer["at"], layer["at"] + layer["size"], 0
+        for part in row["archive"]["parts"] if layer["sha256"] not in seen else ():
+            first, last = max(begin, start), min(end, start + part["size"])
+            if first < last:
+                yield f"{layer['sha256']} {first - start + 1} {last - first} {part['name']}"
+            start += part["size"]
+        seen.add(layer["sha256"])
 
 
 def _service(row: Mapping[str, Any], models: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -161,12 +161,22 @@ def _after(facts: ReleaseFacts) -> Chapter:
             ),
             run=(command("sh ferry.sh doctor --error -"),),
         ),
-        *_carried_home(),
+        *_beyond(),
     ))
 
 
-def _carried_home() -> tuple[Step, ...]:
+def _beyond() -> tuple[Step, ...]:
+    """What goes out from the server: to a cluster, and back home."""
     return (
+        Step(
+            what=Said(
+                en="For a cluster: the images of this folder into a registry of the site, through skopeo; "
+                   "`--plain-http` where that has no TLS.",
+                ko="클러스터용: 이 폴더의 이미지를 skopeo로 사이트의 레지스트리에 올립니다. TLS가 없으면 "
+                   "`--plain-http`를 씁니다.",
+            ),
+            run=(command("sh ferry.sh push REGISTRY"),),
+        ),
         Step(
             what=Said(
                 en="A small file that says what this server holds. Carry it back: the next release can then leave out "

@@ -26,10 +26,11 @@ OPTIONS: tuple[tuple[str, Said], ...] = (
                                ko="여기서 실행되던 것보다 오래된 릴리스도 받아들입니다")),
     ("--signers FILE", Said(en="who may sign, if not in /etc/torchferry/allowed_signers",
                             ko="서명을 인정할 사람의 목록입니다. 없으면 /etc/torchferry/allowed_signers")),
+    ("--plain-http", Said(en="push: the registry has no TLS", ko="push: 레지스트리에 TLS가 없습니다")),
     ("--require-signature", Said(en="refuse what is not signed", ko="서명되지 않은 것은 거절합니다")),
     ("--insecure-skip-signature", Said(en="take it without a good signature", ko="올바른 서명이 없어도 받아들입니다")),
 )
-"""What `ferry.sh up` and `run` take, and `verify` and `load` in part."""
+"""What `ferry.sh up` and `run` take, and `verify`, `load` and `push` in part."""
 
 STATUSES: tuple[tuple[int, Said], ...] = (
     (0, Said(en="done; of doctor: a variant for GPUs runs here", ko="끝남. doctor: GPU용 변형이 여기서 실행됩니다")),
@@ -38,9 +39,10 @@ STATUSES: tuple[tuple[int, Said], ...] = (
     (4, Said(en="doctor: nothing can be said from what is known", ko="doctor: 알려진 것만으로는 말할 수 없습니다")),
     (5, Said(en="files are missing or not those of the release", ko="파일이 없거나 릴리스의 파일과 다릅니다")),
     (6, Said(en="the signature is missing or not allowed", ko="서명이 없거나 인정되지 않습니다")),
-    (7, Said(en="docker or podman is missing or does not answer", ko="docker나 podman이 없거나 응답하지 않습니다")),
+    (7, Said(en="docker or podman is missing or does not answer; push: skopeo is missing",
+              ko="docker나 podman이 없거나 응답하지 않습니다. push: skopeo가 없습니다")),
     (8, Said(en="a disk is too full", ko="디스크에 공간이 부족합니다")),
-    (9, Said(en="an image was not loaded", ko="이미지를 로드하지 못했습니다")),
+    (9, Said(en="an image was not loaded, or not pushed", ko="이미지를 로드하거나 올리지 못했습니다")),
     (10, Said(en="not started: something is in the way; nothing was stopped",
               ko="시작하지 않음: 막는 것이 있습니다. 멈춘 것은 없습니다")),
     (11, Said(en="started, but it did not prove itself; what ran before runs",

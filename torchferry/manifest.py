@@ -1,8 +1,9 @@
 """manifest.json and SHA256SUMS: what a release folder holds, in plain data without clock or machine.
 
 Version 2, in words for programs: manifest.schema.json. One entry an image: its archive (parts, size, SHA-256), name,
-config digest, layers (diff_id, ChainID, size), what it was made from (lock, wheels), what it needs (driver floors,
-architectures) and how its smoke test came out. One a service: how it runs on a server. One a model: its files.
+config digest, layers (diff_id, ChainID, size, place in the archive), what it was made from (lock, wheels), what it
+needs (driver floors, architectures) and how its smoke test came out. One a service: how it runs on a server. One a
+model: its files.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from torchferry import __version__, hybrid
 from torchferry.compat import Compat
 from torchferry.errors import IntegrityError
 from torchferry.model import UID, Archive, Image, Lock, Project, Release, Service, Variant
-from torchferry.running import Head
+from torchferry.running import Extent, Head
 from torchferry.smoke import Check
 
 VERSION = 2
+NOWHERE: Mapping[str, Extent] = MappingProxyType({})
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -36,9 +39,9 @@ def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
 
 def entry(
     variant: Variant, lock: Lock, archive: Archive, head: Head, compat: Compat, checks: Sequence[Check], *,
-    revision: str | None,
+    revision: str | None, packed: Mapping[str, Extent] = NOWHERE,
 ) -> dict[str, Any]:
-    """One image's part of the manifest."""
+    """One image's part of the manifest; ``packed``: where each layer lies in the archive, by diff_id."""
     image = archive.image
     return {
         "service": variant.service.name,
@@ -54,7 +57,7 @@ def entry(
         "platform": variant.platform,
         "config": image.config_digest,
         "manifest": hashlib.sha256(hybrid.oci_manifest(image)).hexdigest(),
-        "layers": _layers(image),
+        "layers": _layers(image, packed),
         "size": image.size,
         "revision": revision,
         "lock": {"digest": lock.digest, "fingerprint": lock.fingerprint},
@@ -169,9 +172,10 @@ def omitted_models(document: Mapping[str, Any]) -> frozenset[str]:
     return frozenset((document.get("delta") or {}).get("models", ()))
 
 
-def _layers(image: Image) -> list[dict[str, Any]]:
+def _layers(image: Image, packed: Mapping[str, Extent]) -> list[dict[str, Any]]:
     chains = chain_ids([layer.diff_id for layer in image.layers])
     return [
         {"diff_id": layer.diff_id, "chain_id": chain, "size": layer.size}
+        | ({"packed": asdict(packed[layer.diff_id])} if layer.diff_id in packed else {})
         for layer, chain in zip(image.layers, chains, strict=True)
     ]

@@ -29,7 +29,7 @@ from torchferry.errors import IntegrityError
 from torchferry.layout import COMPOSE, FERRY, INSTALL, MANIFEST, PAGE, SBOMS, Layout
 from torchferry.memory import Memory
 from torchferry.model import Archive, BuiltImage, Bundle, Image, Lock, Project, Variant
-from torchferry.running import Head
+from torchferry.running import Extent, Head
 from torchferry.smoke import Check
 from torchferry.templates import folder_of
 
@@ -126,7 +126,8 @@ def close(
     release = project.release
     made = {
         one.variant.key: manifest.entry(
-            one.variant, one.lock, one.archive, _head(one, layout), compat, one.checks, revision=one.revision
+            one.variant, one.lock, one.archive, _head(one, layout), compat, one.checks, revision=one.revision,
+            packed=_packed_layers(one, layout),
         )
         for one in packed
     }
@@ -154,11 +155,22 @@ def close(
     return Bundle(folder=layout.release(release), archives=tuple(one.archive for one in packed))
 
 
+def _packed_layers(one: Packed, layout: Layout) -> Mapping[str, Extent]:
+    """Where the layers lie in an archive; nothing where it was written from layers that were compressed otherwise."""
+    image, store, omits = one.archive.image, _store(one, layout), one.archive.omits
+    same = archive.packed_size(image, store, omits=omits) == one.archive.size
+    return archive.packed_layers(image, store, omits=omits) if same else {}
+
+
+def _store(one: Packed, layout: Layout) -> BlobStore:
+    return BlobStore(folder=layout.blobs, compression=one.variant.compression)
+
+
 def _head(one: Packed, layout: Layout) -> Head:
     """The other beginning of an archive, written beside it."""
     image, variant = one.archive.image, one.variant
     made = archive.head(
-        image, BlobStore(folder=layout.blobs, compression=variant.compression), name=layout.head_name(variant),
+        image, _store(one, layout), name=layout.head_name(variant),
         omits=one.archive.omits, image_name=f"{variant.service.name}:incoming-{image.config_digest[:12]}",
     )
     place = layout.release(variant.release) / made.name

@@ -72,6 +72,18 @@ class Head:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extent:
+    """A layer as it lies in an archive: a run of its bytes that is a gzip file; where it begins, bytes, hex SHA-256.
+
+    Without ``at`` it is left out of this archive.
+    """
+
+    at: int | None
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A folder of model files that travels beside the images, with a version of its own.
 

@@ -34,15 +34,17 @@ class RangeIgnored(Exception):
     """The server does not serve parts of this file."""
 
 
-def client(environ: Mapping[str, str] = os.environ) -> Client:
+def client(environ: Mapping[str, str] = os.environ, *, proxied: bool = True) -> Client:
     """An HTTP client for use from many threads: proxies, CA bundle and netrc as the environment says.
 
-    Certificates are always verified. Raises ConfigError where a proxy or a CA bundle cannot be used.
+    Not ``proxied``: past any proxy, as a server on this machine is asked. Certificates are always verified.
+    Raises ConfigError where a proxy or a CA bundle cannot be used.
     """
     try:
         return Client(
             verify=_tls(environ), auth=_netrc(environ), follow_redirects=True, max_redirects=10,
             timeout=httpx.Timeout(30.0, connect=15.0, pool=None), headers={"User-Agent": "torchferry"},
+            trust_env=proxied,
         )
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise ConfigError(
@@ -126,19 +128,73 @@ def open_part(
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a server said to a request, whatever its status; header names are in lower case."""
+
+    status: int
+    reason: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", errors="replace")
+
+    def link(self, name: str) -> str:
+        """The absolute address in a header."""
+        return str(httpx.URL(self.url).join(self.headers[name]))
+
+    @property
+    def retry_after(self) -> float | None:
+        return _retry_after(self.headers.get("retry-after", ""))
+
+
+PATIENT = 600.0
+"""Seconds in which a server that took a body has to answer: it may hash gigabytes before, or move them."""
+
+
+def send(
+    http: Client, method: str, url: str, *, headers: Mapping[str, str], body: bytes | Iterator[bytes] = b"",
+) -> Answer:
+    """One request with a body and headers of the caller's own, netrc left alone; any status is an Answer.
+
+    Raises Transient where no answer came, Refused where none can come.
+    """
+    with _failures_told():
+        said = http.request(
+            method, url, headers=dict(headers), content=body, auth=None,
+            follow_redirects=isinstance(body, bytes),  # what has passed cannot be sent again
+            timeout=httpx.Timeout(30.0, connect=15.0, read=PATIENT, pool=None),
+        )
+        return Answer(
+            status=said.status_code, reason=said.reason_phrase, url=str(said.url), headers=dict(said.headers),
+            body=said.content,
+        )
+
+
 @contextmanager
 def _response(http: Client, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
-    try:
-        # The client's netrc must not outrank a user and password that stand in the URL itself.
+    # The client's netrc must not outrank a user and password that stand in the URL itself.
+    with _failures_told():
         auth = None if httpx.URL(url).userinfo else httpx.USE_CLIENT_DEFAULT
         with http.stream("GET", url, headers=dict(headers), auth=auth) as response:
             _refuse_failure(response)
             yield response
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    try:
+        yield
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.DecodingError) as error:
         raise Refused(str(error)) from error
     except httpx.TransportError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise Refused(f"{error}; a company's own CA is taken from SSL_CERT_FILE") from error
+        if "WRONG_VERSION_NUMBER" in str(error) or "record layer failure" in str(error):
+            raise Refused(f"it does not speak TLS: {error}") from error
         raise Transient(f"{type(error).__name__}: {error}") from error
 
 
@@ -147,13 +203,14 @@ def _refuse_failure(response: httpx.Response) -> None:
     if status == 416:
         raise RangeIgnored("the server has no such range")
     if status in (408, 425, 429) or status >= 500:
-        raise Transient(f"answered {status} {response.reason_phrase}", retry_after=_retry_after(response))
+        retry_after = _retry_after(response.headers.get("retry-after", ""))
+        raise Transient(f"answered {status} {response.reason_phrase}", retry_after=retry_after)
     if status not in (200, 206):
         raise Refused(f"answered {status} {response.reason_phrase}")
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    told = response.headers.get("retry-after", "").strip()
+def _retry_after(told: str) -> float | None:
+    told = told.strip()
     if told.isdigit():
         return float(told)
     try:

@@ -1,7 +1,7 @@
 # --- what the command line may say ---
 
 variant='' data=${FERRY_DATA:-/data} folders='' ports='' envs='' gpus='' instance='' signers=''
-require_signature='' skip_signature='' allow_downgrade='' stop_first=''
+require_signature='' skip_signature='' allow_downgrade='' stop_first='' plain_http=''
 newline='
 '
 
@@ -19,6 +19,7 @@ options() {
       --require-signature) require_signature=yes && shift && continue ;;
       --insecure-skip-signature) skip_signature=yes && shift && continue ;;
       --allow-downgrade) allow_downgrade=yes && shift && continue ;;
+      --plain-http) plain_http=yes && shift && continue ;;
       --stop-first) stop_first=yes && shift && continue ;;
     esac
     [ "$#" -gt 1 ] || refuse "$usage" "$1 takes a value" "$1 에는 값이 필요합니다"

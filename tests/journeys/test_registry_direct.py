@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -241,3 +242,54 @@ def test_damaged_layers_and_absent_names_are_refused(
 def test_a_base_in_debian_has_a_name_of_its_own_for_each_architecture() -> None:
     layout, base = Layout(root=Path("/p")), Base(debian="bookworm")
     assert layout.base_tar(base, "x86_64") != layout.base_tar(base, "aarch64")
+
+
+def test_several_platforms_are_pushed_under_one_name_from_here_and_from_the_release_folder(
+    own_registry: Registry, both: dict[str, Path], index: IndexServer, tmp_path: Path
+) -> None:
+    own_registry.push("team/python:3.11", both)
+    project = make_project(
+        tmp_path / "p", index, engine="direct", env={"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    text = (project.folder / "variants.yaml").read_text(encoding="utf-8")
+    base = f"base: {{image: '{own_registry.host}/team/python:3.11'}}"
+    project.write("page/page/words.txt", random.Random(7).randbytes(200_000).hex())  # so that there are parts
+    project.write("variants.yaml", "split: 64KiB\n" + text.replace(
+        "base: {debian: bookworm}", f"{base}\nplatforms: [linux/amd64, linux/arm64]"))
+    project.made("package", "--service", "page")
+    assert len([*project.release.glob("page-*-arm64.tar.gz.part*")]) > 2
+    printed = project.made("push", f"{own_registry.host}/here", "--service", "page").stdout
+    for again in ("", ", there already"):
+        done = subprocess.run(
+            ["sh", str(project.release / "ferry.sh"), "push", f"{own_registry.host}/there", "--plain-http"],
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, done.stderr
+        assert again in done.stdout
+    for name, platform in (("page:1.0.0-any", "linux/amd64, linux/arm64"), ("page:1.0.0-any-arm64", "linux/arm64")):
+        here, there = (inspected(f"{own_registry.host}/{place}/{name}") for place in ("here", "there"))
+        assert here == there
+        [row] = [line for line in printed.splitlines() if f"/here/{name} " in line]
+        assert f" {platform} " in row
+        assert f"sha256:{hashlib.sha256(here.encode()).hexdigest()}" in row
+    listed = json.loads(inspected(f"{own_registry.host}/here/page:1.0.0-any"))
+    assert [one["platform"] for one in listed["manifests"]] == [
+        {"architecture": "amd64", "os": "linux"}, {"architecture": "arm64", "os": "linux"}]
+    for cpu in both:
+        said = json.loads(inspected(f"{own_registry.host}/there/page:1.0.0-any", "--config", "--override-arch", cpu))
+        assert said["architecture"] == cpu
+    blobs = own_registry.folder / "docker/registry/v2/repositories"
+    links = {place: {path.parent.name for path in (blobs / place / "page/_layers").rglob("link")}
+             for place in ("here", "there")}
+    assert links["here"] == links["there"]
+    assert "pushed" in printed and project.made("push", f"{own_registry.host}/here", "--service", "page").stdout.count(
+        " present ") == 4  # the header's, and three names
+
+
+def inspected(name: str, *words: str) -> str:
+    """What skopeo reads of a name: its very manifest or index, or with --config the config of one platform."""
+    override = [word for word in words if word != "--config"]
+    form = ["--config", "--raw"] if "--config" in words else ["--raw"]
+    return subprocess.run(
+        ["skopeo", *override, "inspect", "--tls-verify=false", *form, f"docker://{name}"],
+        check=True, capture_output=True, text=True,
+    ).stdout

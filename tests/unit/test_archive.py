@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from support.saved_images import config_of, legacy_entries, noise, sha, stored_image, tar_of
 
 from torchferry import hybrid, members, tarstream
-from torchferry.archive import packed_size, verify_archive, write_archive
+from torchferry.archive import packed_layers, packed_size, verify_archive, write_archive
 from torchferry.blobs import BlobStore
 from torchferry.errors import IntegrityError
 from torchferry.members import BLOCK
@@ -83,6 +83,16 @@ def test_the_archive_is_described_as_it_is(store: BlobStore, tmp_path: Path) -> 
     assert sum(heard) == 2 * made.size
     assert verify_archive(made.path) == made
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs", "stt.tar.gz"]
+
+
+def test_each_layer_lies_in_the_archive_as_a_gzip_file(store: BlobStore, tmp_path: Path) -> None:
+    image = stored_image(store, LAYERS)
+    data = write_archive(image, store=store, target=tmp_path / "stt.tar.gz").path.read_bytes()
+    found = packed_layers(image, store)
+    assert list(found) == [layer.diff_id for layer in hybrid.unique(image.layers)]
+    for diff_id, extent in found.items():
+        run = data[extent.at:extent.at + extent.size]
+        assert (sha(run), sha(gzip.decompress(run))) == (extent.sha256, diff_id)
 
 
 def test_every_entry_has_the_same_owner_mode_and_time(store: BlobStore, tmp_path: Path) -> None:
