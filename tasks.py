@@ -331,6 +331,5 @@ def lint(context):
 
 namespace = Collection(
     setup, variants, check, coverage, doctor, plan, lock, fetch, render, bake, build, smoke, package, bundle, key,
-    ship, site, clean, test, lint,
-    ship, push, clean, test, lint,
+    ship, site, push, clean, test, lint,
 )
