@@ -13,6 +13,8 @@ import pytest
 from support.daemon import PrivateDaemon, unavailable
 from support.site import Site
 
+from torchferry import receipts
+
 pytestmark = pytest.mark.real
 
 RELEASE = Path(__file__).parents[2] / "dist/stt-1.0.0"
@@ -33,12 +35,11 @@ def server(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-def layers_promised() -> list[str]:
-    """What a receipt has to say of the image, by the manifest."""
+def promised() -> tuple[str, tuple[str, ...]]:
+    """The ID of the image and its layers' ChainIDs, by the manifest."""
     document = json.loads((RELEASE / "manifest.json").read_text(encoding="utf-8"))
     (row,) = (row for row in document["images"] if row["image"] == IMAGE)
-    lines = [f"layer {layer['chain_id']} {layer['diff_id']}" for layer in row["layers"]]
-    return [f"image {IMAGE} {row['config']}", *lines]
+    return row["config"], tuple(layer["chain_id"] for layer in row["layers"])
 
 
 def test_it_comes_up_on_the_cpu_stays_and_leaves(server: Site) -> None:
@@ -56,11 +57,9 @@ def test_it_comes_up_on_the_cpu_stays_and_leaves(server: Site) -> None:
     assert f"{SERVICE}: runs already with these settings, and is well" in again.stdout
     assert server.ids() == before
 
-    receipt = server.ferry(RELEASE, "receipt").stdout.splitlines()
-    promised = layers_promised()
-    at = receipt.index(promised[0])
-    assert receipt[at:at + len(promised)] == promised
-    assert f"service {SERVICE} 1.0.0 cu121 running" in receipt
+    receipt = receipts.parse(server.ferry(RELEASE, "receipt").stdout, file="receipt")
+    assert [(image.image_id, image.chain_ids) for image in receipt.images if image.name == IMAGE] == [promised()]
+    assert [(one.name, one.variant, one.running) for one in receipt.services] == [(SERVICE, "cu121", True)]
 
     gone = server.ferry(RELEASE, "uninstall")
     assert gone.ok, gone.stderr
