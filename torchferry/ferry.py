@@ -23,7 +23,7 @@ AWK = ("match", "text", "names", "csv", "read", "judge", "explain", "main")
 """The parts of the awk program, in templates/ferry/."""
 
 SHELL = ("say", "options", "doctor", "engine", "verify", "held", "load", "models", "containers", "preflight", "prove",
-         "run", "history", "receipt", "report", "push")
+         "update", "run", "history", "receipt", "report", "push")
 """The parts of the script, in templates/ferry/; each stands on those before it."""
 
 

@@ -68,6 +68,9 @@ drop_lock() {
 
 locked=''
 
+# a container that is to go at the end, whatever the end is
+beside=''
+
 # one field of a container, by a Go template; nothing when there is no such container
 field() {
   "$engine" container inspect --format "$2" "$1" 2>/dev/null </dev/null || :
@@ -147,8 +150,15 @@ generations() {
   done | sort -rn
 }
 
-# how a container is known to be well is written on it: the release that made it may be another
+# how a container is known to be well is written on it: the release that made it may be another. Fails where there is
+# no such container any more
 facts_on() {
+  started_at=''
+  read_facts "$1" || :
+  [ -n "$started_at" ]
+}
+
+read_facts() {
   {
     IFS= read -r image_service
     IFS= read -r service_health
@@ -238,6 +248,22 @@ create() {
     --label "$label.proof=$service_proof" "$@" "$image_name" </dev/null >/dev/null
 }
 
+# an engine may be at it still, for a ferry.sh that was killed
 remove() {
-  "$engine" rm --force --volumes "$1" >/dev/null 2>&1 </dev/null || :
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    remove_said=$("$engine" rm --force --volumes "$1" 2>&1 >/dev/null </dev/null) && return
+    case $remove_said in
+      *'in progress'* | *'being removed'*) sleep 1 ;;
+      *) return 0 ;;
+    esac
+  done
+}
+
+# with_settings: a container that ends by itself, with words of its own after the settings; it has a name, so that it is
+# found where this shell does not live to see its end
+run_once() {
+  once=$1
+  shift
+  "$engine" run --rm --pull=never --name "$once" --label "$label.instance=$instance" \
+    --label "$label.service=$image_service" "$@" </dev/null 2>&1
 }

@@ -97,5 +97,6 @@ is_creatable() {
 }
 
 try_create() {
-  "$engine" create --pull=never --network none --name torchferry-try "$1" >/dev/null 2>&1 </dev/null
+  "$engine" create --pull=never --network none --name torchferry-try \
+    --label "$label.instance=$instance" "$1" >/dev/null 2>&1 </dev/null
 }

@@ -19,7 +19,7 @@ status_of_all() {
   for one_service in $(serving | cut -d' ' -f2 | sort); do
     container=$prefix$one_service
     any=yes
-    facts_on "$container"
+    facts_on "$container" || is_gone "$container"
     what="$release_name $image_version ($image_variant, $([ -n "$image_gpu" ] && echo GPU || echo CPU)), $(health_of "$container")"
     since=$(printf '%.19s' "$started_at")
     back=$(generations "$one_service" | head -n 1)
@@ -28,6 +28,15 @@ status_of_all() {
       "$one_service: $what, 시작 $since UTC; 되돌리기: ${back:-없음}"
   done
   [ -n "$any" ] || say "nothing of $instance runs here" "$instance 중 실행되는 것이 없습니다"
+}
+
+# it was here a moment ago
+is_gone() {
+  gone_said=$("$engine" container inspect "$1" 2>&1 >/dev/null </dev/null | tail -n 1)
+  refuse "$no_engine" "$engine_kind tells nothing of the container $1 any more; try again. It said:
+    ${gone_said:-nothing}" \
+    "$engine_kind 에서 컨테이너 $1 을(를) 더 이상 알 수 없습니다. 다시 시도하십시오. 메시지:
+    ${gone_said:-없음}"
 }
 
 status() {
@@ -97,7 +106,10 @@ return_one() {
   returned=$1
   container=$prefix$returned
   old=$(generations "$returned" | head -n 1)
-  facts_on "$container.gen$old"
+  facts_on "$container.gen$old" || {
+    undo
+    is_gone "$container.gen$old"
+  }
   release_version=$image_version
   problem=''
   if swap_back 2>"$state/said" && prove "$container"; then

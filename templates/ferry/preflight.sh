@@ -79,17 +79,16 @@ EOT
 
 # with_settings: in a container that is gone at once, with the service's own folders and GPUs, as its user
 try_settings() {
-  shift
   tried_points=$(printf '%s\n' "$service_writes" | cut -d' ' -f1)
   # shellcheck disable=SC2046,SC2086 # points have no blanks
-  "$engine" run --rm --pull=never "$@" --entrypoint /opt/venv/bin/python "$image_name" -I -S -B -c "$preflight_program" \
+  run_once "$@" --entrypoint /opt/venv/bin/python "$image_name" -I -S -B -c "$preflight_program" \
     $tried_points -- $(printf '%s\n' "$service_reads" | cut -d' ' -f1) \
-    $(printf '%s\n' "$service_models" | cut -d' ' -f2) </dev/null 2>&1
+    $(printf '%s\n' "$service_models" | cut -d' ' -f2)
 }
 
 check_inside() {
   inside_status=0
-  inside_said=$(with_settings try_settings none candidate) || inside_status=$?
+  inside_said=$(with_settings try_settings "$prefix$image_service.once" candidate) || inside_status=$?
   case $inside_status in
     0) ;;
     1)

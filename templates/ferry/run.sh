@@ -50,47 +50,20 @@ runs_well() {
   say "$image_service: runs already with these settings, and is well" "$image_service: 같은 설정으로 이미 정상 실행 중"
 }
 
-# copies of folders, then a command in the new image: what an update needs before the new one takes over
-before_update() {
-  while read -r point folder; do
-    [ -n "$point" ] || continue
-    place=$(folder_of "$folder")
-    [ -d "$place" ] || continue
-    say "$image_service: copying $place to $place.before-$generation" "$image_service: $place 을(를) $place.before-$generation 에 복사"
-    rm -rf "$place.before-$generation.partial"
-    { cp -a "$place" "$place.before-$generation.partial" && mv "$place.before-$generation.partial" "$place.before-$generation"; } ||
-      refuse "$start_failed" "$place could not be copied; nothing was changed" "$place 을(를) 복사하지 못했습니다. 바뀐 것은 없습니다"
-  done <<EOT
-$service_copies
-EOT
-  [ -n "$service_before" ] || return 0
-  say "$image_service: before the update: $service_before" "$image_service: 업데이트 전: $service_before"
-  before_said=$(with_settings run_before none candidate) || refuse "$start_failed" \
-    "$image_service: what has to run before the update failed; the old one runs as before:
-$(printf '%s\n' "$before_said" | tail -n 10 | indent)" \
-    "$image_service: 업데이트 전 명령이 실패했습니다. 이전 것은 그대로 실행 중입니다:
-$(printf '%s\n' "$before_said" | tail -n 10 | indent)"
-}
-
-run_before() {
-  shift
-  eval "set -- \"\$@\" \"\$image_name\" $service_before"
-  "$engine" run --rm --pull=never "$@" </dev/null 2>&1
-}
-
 # the new one under another name, without its port, while the old one serves
 try_candidate() {
   candidate=$prefix$image_service.next
   remove "$candidate"
+  beside=$candidate
   say "$image_service: starting $release_version beside what runs" "$image_service: 실행 중인 것 옆에서 $release_version 시작"
   problem=''
   if with_settings create "$candidate" candidate 2>"$state/said" &&
     "$engine" start "$candidate" >/dev/null 2>"$state/said" </dev/null && prove "$candidate"; then
     remove "$candidate"
+    beside=''
     return
   fi
   last=$(last_words "$candidate")
-  remove "$candidate"
   failed 'what ran before runs on' '이전 것은 계속 실행 중입니다'
 }
 
@@ -154,28 +127,54 @@ undo_one() {
     fi
     "$engine" rename "$1.dropped" "$1" </dev/null || return 1
   fi
+  # an engine that was asked to stop it may be at it still: then it would stop after it was started
+  [ -z "$was_cut" ] || "$engine" stop --time 15 "$1" </dev/null || return 1
   "$engine" start "$1" </dev/null
 }
+
+was_cut=''
 
 # what an earlier ferry.sh left when it was killed
 recover() {
   if [ -s "$state/pending" ]; then
     warn 'an earlier switch was cut off: putting back what ran before' '이전 전환이 중단되었습니다: 이전 것을 되돌립니다'
+    was_cut=yes
     undo
+    was_cut=''
   fi
   look
   for one in $(names_here); do
     case $one in
-      *.next | *.new | *.dropped) remove "$one" ;;
+      *.once) end_of "$one" ;;
+      *.next | *.new | *.dropped | torchferry-try) remove "$one" ;;
     esac
   done
 }
 
-# from here on to the end or back: neither a lost connection nor Ctrl-C stops it halfway, and the lock is this shell's
+# what an earlier ferry.sh started and did not see the end of: a change of data is not to be cut off, nor done twice at once
+end_of() {
+  if is_running "$1"; then
+    say "waiting for the end of $1, which an interrupted ferry.sh started ($engine_kind rm --force $1 ends it)" \
+      "중단된 ferry.sh 가 시작한 $1 이(가) 끝나기를 기다립니다 ($engine_kind rm --force $1 로 끝낼 수 있음)"
+    "$engine" wait "$1" >/dev/null 2>&1 </dev/null || :
+  fi
+  remove "$1"
+}
+
+# from here on to the end or back: neither a lost connection nor Ctrl-C stops it halfway, and the lock is this shell's.
+# What is ignored here docker listens to all the same, so it gets a session of its own, out of the terminal's reach
 detach() {
   trap '' HUP INT TERM PIPE
+  if command -v setsid >/dev/null 2>&1; then
+    engine_program=$engine
+    engine=engine_apart
+  fi
   # shellcheck disable=SC2016 # the inner shell's parent is this one, of which $$ says nothing
   own_lock sh -c 'echo "$PPID"'
+}
+
+engine_apart() {
+  setsid "$engine_program" "$@"
 }
 
 switch_all() (
@@ -215,6 +214,7 @@ EOT
   fi
   keep sequence "$release_sequence"
   prune
+  tell_of_others
   drop_lock
   status_of_all
 }
@@ -263,6 +263,23 @@ prune() {
     for number in $(generations "$one_service" | sed 1,3d); do
       remove "$prefix$one_service.gen$number"
     done
+  done
+  while IFS= read -r one_image; do
+    facts_of "$one_image"
+    prune_copies
+  done <<EOT
+$chosen
+EOT
+}
+
+# services that an earlier release had and this one has not: they may serve somebody, so they are told of and left
+tell_of_others() {
+  for one_service in $(serving | cut -d' ' -f2); do
+    case " $(printf '%s ' $services)" in
+      *" $one_service "*) continue ;;
+    esac
+    say "$one_service: $release has no such service; it is left as it is ($engine_kind rm --force $prefix$one_service removes it)" \
+      "$one_service: $release 에 없는 서비스입니다. 그대로 둡니다 (지우려면 $engine_kind rm --force $prefix$one_service)"
   done
 }
 

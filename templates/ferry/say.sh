@@ -43,8 +43,12 @@ bug() {
 
 # at every end. Nothing here ends with 1 on purpose: then a program that never fails did
 ended() {
+  trap '' PIPE
+  [ -z "$beside" ] || remove "$beside"
   drop_lock
   drop_layout
+  [ "$1" -ne "$interrupted" ] || warn "ferry.sh: interrupted; the same command goes on from here" \
+    "ferry.sh: 중단되었습니다. 같은 명령으로 계속할 수 있습니다"
   [ "$1" -ne 1 ] || warn "ferry.sh: stopped at something unforeseen; sh ferry.sh status tells what runs, and the same command goes on from here" \
     "ferry.sh: 예상하지 못한 문제로 멈췄습니다. 실행 중인 것은 sh ferry.sh status 로 확인하십시오. 같은 명령으로 계속할 수 있습니다"
 }
