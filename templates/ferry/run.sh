@@ -275,8 +275,8 @@ EOT
 # services that an earlier release had and this one has not: they may serve somebody, so they are told of and left
 tell_of_others() {
   for one_service in $(serving | cut -d' ' -f2); do
-    case " $(printf '%s ' $services)" in
-      *" $one_service "*) continue ;;
+    case $newline$services$newline in
+      *"$newline$one_service$newline"*) continue ;;
     esac
     say "$one_service: $release has no such service; it is left as it is ($engine_kind rm --force $prefix$one_service removes it)" \
       "$one_service: $release 에 없는 서비스입니다. 그대로 둡니다 (지우려면 $engine_kind rm --force $prefix$one_service)"

@@ -1,4 +1,4 @@
-"""ferry.sh and dockerd are killed at any moment: what ran runs on, or again with the next command; and then it arrives."""
+"""ferry.sh and dockerd are killed at any moment: what ran runs on, or with the next command; then the new arrives."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.engine_faults import HANG_UP, INTERRUPT, KILL, EngineFaults, processes_of
-from support.site import SERVICES, Releases, Site, write_program
+from support.cut_off import NEW, OLD, arrives, forget, goes_back, pending, recovers
+from support.daemon import PrivateDaemon
+from support.engine_faults import KILL, EngineFaults, processes_of
+from support.site import Releases, Site
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("site-kills")]
 
 SEED = os.environ.get("TORCHFERRY_SEED", "6")
 ROUNDS, KILLS = 6, 5
-CUT_OFF = "a switch was cut off: sh ferry.sh run (or rollback) puts it right"
-OLD, NEW = ["1.0.0"] * 3, ["1.1.0"] * 3
 CHANGES = ("create", "start", "stop", "rename", "tag", "rm", "run")
 
 
@@ -30,58 +30,11 @@ def new(releases: Releases) -> Path:
 
 
 @pytest.fixture
-def faults(old: Site, tmp_path: Path) -> Iterator[EngineFaults]:
+def faults(old: Site, new: Path, tmp_path: Path) -> Iterator[EngineFaults]:
+    assert old.ferry(new, "load").ok
     made = EngineFaults(old, tmp_path / "faults")
     yield made
     made.end()
-
-
-def pending(site: Site) -> bool:
-    place = site.state / "duo" / "pending"
-    return place.exists() and place.stat().st_size > 0
-
-
-def forget(site: Site, version: str) -> None:
-    """Remove the images of a release, so that it has to be loaded."""
-    words = ("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference=*:{version}-*")
-    if found := site.docker(*words).split():
-        site.docker("image", "rm", "--force", *found)
-
-
-def nothing_left(site: Site, hint: str) -> None:
-    """Of what was cut off: no container, name, lock or file."""
-    gone = {f"{service}.gen1" for service in SERVICES}
-    assert set(site.containers()) - gone == set(SERVICES), hint
-    assert "incoming" not in site.docker("image", "ls", "--format", "{{.Tag}}"), hint
-    assert not pending(site) and not (site.state / "duo" / "lock").exists(), hint
-    left = [path.name for place in (site.data, site.state) for path in place.rglob("*.partial")]
-    assert left == [], hint
-
-
-def arrives(site: Site, release: Path, hint: str, *words: str) -> None:
-    """The same command again, to its end; and back, for the next test."""
-    done = site.ferry(release, *(words or ("run",)))
-    assert done.ok, f"{hint}: status {done.status}\n{done.stdout}{done.stderr}"
-    assert site.answers() == NEW, hint
-    nothing_left(site, hint)
-    assert set(site.containers()) == {*SERVICES, *(f"{service}.gen1" for service in SERVICES)}, hint
-    goes_back(site, release, hint)
-
-
-def goes_back(site: Site, release: Path, hint: str) -> None:
-    done = site.ferry(release, "rollback")
-    assert done.ok, f"{hint}: status {done.status}\n{done.stdout}{done.stderr}"
-    assert site.answers() == OLD, hint
-
-
-def recovers(site: Site, release: Path, hint: str) -> None:
-    """Of a switch that was cut off, `status` tells; any next command puts it right."""
-    assert CUT_OFF in site.ferry(release, "status").stderr, hint
-    done = site.ferry(release, "rollback")
-    assert (done.status, "an earlier switch was cut off: putting back" in done.stderr) == (12, True), \
-        f"{hint}: {done.stdout}{done.stderr}"
-    assert site.answers() == OLD, hint
-    nothing_left(site, hint)
 
 
 # ferry.sh, at any moment
@@ -190,3 +143,29 @@ def test_killed_at_every_call_of_a_run_that_has_nothing_to_do(faults: EngineFaul
         assert site.ids() == before, f"call {at}: {call}"
     faults.plan()
     arrives(site, new, "all of them")
+
+
+# dockerd
+
+
+@pytest.mark.parametrize(("call", "way"), [
+    ("load ", "during"), ("stop --time", "before"), ("stop --time", "during"), ("rename engine.new", "after"),
+    ("start page", "during"),
+])
+def test_dockerd_is_killed(call: str, way: str, faults: EngineFaults, releases: Releases, new: Path) -> None:
+    site, daemon = faults.site, faults.site.daemon
+    assert isinstance(daemon, PrivateDaemon)
+    if call == "load ":
+        forget(site, "1.1.0")
+    faults.plan(1, way, f"kill -9 {daemon.pid}", since=call)
+    done = faults.run(new, *(("up",) if call == "load " else ("run", "--stop-first")))
+    assert done.status in (7, 9, 11), done.stdout
+    assert "Docker daemon" in done.stdout or "EOF" in done.stdout, done.stdout
+    daemon.restart()
+    faults.plan()
+    if pending(site):
+        recovers(site, new, call)
+    else:  # dockerd does not start again what ran when it was killed: a run does
+        assert site.ferry(releases.folder("1.0.0"), "run").ok
+        assert site.answers() == OLD
+    arrives(site, new, call, "up")

@@ -14,9 +14,9 @@ from pathlib import Path
 from support.site import Site, write_program
 from torchferry.proc import Finished
 
-KILL = "kill -9 -- -$group $$"
-INTERRUPT = "kill -INT -- -$group"
-HANG_UP = "kill -HUP -- -$group"
+KILL = "kill -9 -$group $$"
+INTERRUPT = "kill -INT -$group"
+HANG_UP = "kill -HUP -$group"
 FAIL = "echo 'Error response from daemon: a stand-in for trouble' >&2; exit 1"
 """What may happen; $group is ferry.sh with all that it started, and $$ this docker, which may stand apart."""
 

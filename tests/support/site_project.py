@@ -96,7 +96,8 @@ if __name__ == "__main__":
 """
 
 MIGRATE = """\
-import os, sys
+import os, sys, time
+time.sleep(float(os.environ.get("MIGRATION_TAKES", "0")))
 if os.environ.get("NO_MIGRATION"):
     sys.exit("the schema cannot be changed")
 open("/app/logs/migrated", "a").close()
