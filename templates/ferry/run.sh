@@ -100,17 +100,32 @@ put_away() {
 # put right what a switch left half done: each line of pending, the newest first. Every step may have been done already
 undo() {
   [ -s "$state/pending" ] || return 0
-  undo_said=''
+  undo_said='' undo_left=''
   awk '{ line[NR] = $0 } END { for (i = NR; i; i--) print line[i] }' "$state/pending" >"$state/undoing"
   while read -r kind undo_service old new; do
-    one_said=$(undo_one "$prefix$undo_service" 2>&1 >/dev/null) || undo_said="$undo_said$undo_service: $one_said$newline"
+    one_said=$(undo_one "$prefix$undo_service" 2>&1 >/dev/null) && continue
+    undo_said="$undo_said$undo_service: $one_said$newline"
+    undo_left="$kind $undo_service $old $new$newline$undo_left"
   done <"$state/undoing"
-  [ -z "$undo_said" ] || refuse "$start_failed" \
-    "what ran before could not be put back yet; the same command tries again. $engine_kind said:
-$(printf '%s' "$undo_said" | indent)" \
-    "이전 것을 아직 되돌리지 못했습니다. 같은 명령이 다시 시도합니다. $engine_kind 메시지:
-$(printf '%s' "$undo_said" | indent)"
+  [ -z "$undo_said" ] || not_undone
   rm -f "$state/pending" "$state/undoing"
+}
+
+# what could be put back stays so, the rest is for the next command. A dockerd that was killed while it started a
+# container may keep the port of it, until it is started anew
+not_undone() {
+  printf '%s' "$undo_left" >"$state/pending.partial" && mv "$state/pending.partial" "$state/pending"
+  undo_hint=''
+  case $undo_said in
+    *'already allocated'*) undo_hint="$newline$(
+      say '  no container has that port? then docker itself holds it: systemctl restart docker, and the same command again' \
+        '  그 포트를 쓰는 컨테이너가 없으면 docker 자체가 잡고 있는 것입니다: systemctl restart docker 후 같은 명령을 다시'
+    )" ;;
+  esac
+  refuse "$start_failed" "what ran before could not be put back yet; the same command tries again. $engine_kind said:
+$(printf '%s' "$undo_said" | indent)$undo_hint" \
+    "이전 것을 아직 되돌리지 못했습니다. 같은 명령이 다시 시도합니다. $engine_kind 메시지:
+$(printf '%s' "$undo_said" | indent)$undo_hint"
 }
 
 # the container that serves is the old one again, and runs

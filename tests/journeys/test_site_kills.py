@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.cut_off import NEW, OLD, arrives, forget, goes_back, pending, recovers
+from support.cut_off import CUT_OFF, NEW, OLD, arrives, forget, goes_back, pending, recovers
 from support.daemon import PrivateDaemon
 from support.engine_faults import KILL, EngineFaults, processes_of
 from support.site import Releases, Site
@@ -55,18 +55,27 @@ def killed(site: Site, release: Path, moment: float, *, docker_too: bool) -> boo
     return True
 
 
+@pytest.fixture(scope="module")
+def length(site: Site, releases: Releases) -> float:
+    """The seconds that an update takes on this machine."""
+    site.settle(releases.folder("1.0.0"), "1.0.0")
+    started = time.monotonic()
+    site.up(releases.folder("1.1.0"))
+    took = time.monotonic() - started
+    goes_back(site, releases.folder("1.1.0"), "measured")
+    return took
+
+
 @pytest.mark.parametrize("turn", range(ROUNDS))
-def test_killed_at_random_moments(turn: int, old: Site, new: Path) -> None:
+def test_killed_at_random_moments(turn: int, length: float, old: Site, new: Path) -> None:
     chance = random.Random(f"{SEED} {turn}")
     if turn % 2 == 0:
         forget(old, "1.1.0")
-    kills, longest = 0, 10.0
+    kills = 0
     while kills < KILLS:
-        moment, docker_too, look_first = chance.uniform(0, longest), chance.random() < 0.5, chance.random() < 0.5
-        hint = f"TORCHFERRY_SEED={SEED}, turn {turn}, kill {kills} after {moment:.3f} s"
-        started = time.monotonic()
+        moment, docker_too, look_first = chance.uniform(0, length), chance.random() < 0.5, chance.random() < 0.3
+        hint = f"TORCHFERRY_SEED={SEED}, turn {turn}, kill {kills} after {moment:.3f} of {length:.3f} s"
         if not killed(old, new, moment, docker_too=docker_too):
-            longest = min(longest, time.monotonic() - started)
             goes_back(old, new, hint)
             continue
         kills += 1
@@ -124,7 +133,7 @@ def test_killed_at_every_call_of_the_switch(faults: EngineFaults, new: Path) -> 
             done = faults.run(new, "run", "--stop-first")
             assert done.status == -9, f"{hint}: status {done.status}\n{done.stdout}"
             assert pending(site), hint
-            if at % 2:  # else the next run does
+            if at % 3 == 0:  # else the next run does
                 faults.plan()
                 recovers(site, new, hint)
     faults.plan()
@@ -159,13 +168,17 @@ def test_dockerd_is_killed(call: str, way: str, faults: EngineFaults, releases: 
         forget(site, "1.1.0")
     faults.plan(1, way, f"kill -9 {daemon.pid}", since=call)
     done = faults.run(new, *(("up",) if call == "load " else ("run", "--stop-first")))
-    assert done.status in (7, 9, 11), done.stdout
-    assert "Docker daemon" in done.stdout or "EOF" in done.stdout, done.stdout
     daemon.restart()
+    assert done.status in (7, 9, 11), done.stdout
+    assert "docker.sock" in done.stdout, done.stdout  # docker's own words
     faults.plan()
-    if pending(site):
-        recovers(site, new, call)
-    else:  # dockerd does not start again what ran when it was killed: a run does
-        assert site.ferry(releases.folder("1.0.0"), "run").ok
+    assert pending(site) == (call != "load ")
+    assert (CUT_OFF in site.ferry(new, "status").stderr) == pending(site)
+    if call == "start page" and "already allocated" in (again := site.ferry(new, "rollback")).stderr:
+        assert (again.status, "systemctl restart docker, and the same command" in again.stderr) == (11, True)
+        daemon.restart()  # only that frees a port which dockerd 20.10 gave to a container that it did not start
+    if way == "during":  # dockerd does not start again what ran when it was killed: a run does
+        again = site.ferry(releases.folder("1.0.0"), "run", "--allow-downgrade")
+        assert again.ok, f"{again.stdout}{again.stderr}"
         assert site.answers() == OLD
     arrives(site, new, call, "up")

@@ -31,8 +31,7 @@ fi
 echo "$count" >"$place/count"
 [ "$count" = 0 ] || echo "$*" | tr '\\n' ' ' | sed 's/$/\\n/' >>"$place/calls"
 act() {{
-  until [ -s "$place/group" ]; do sleep 0.05; done
-  read -r group <"$place/group"
+  group=$(ps -o pgid= -p "$PPID" | tr -d ' ')
   . "$place/deed"
 }}
 case "$count $way" in
@@ -58,15 +57,13 @@ class EngineFaults:
         """What happens before, during or after the n-th call from now; or from a call of these two words, the 1st."""
         for name, text in (("plan", f"{at} {way}\n"), ("count", "0\n"), ("since", since), ("deed", f"{deed}\n")):
             (self.folder / name).write_text(text, encoding="utf-8")
-        for name in ("calls", "group"):
-            (self.folder / name).unlink(missing_ok=True)
+        (self.folder / "calls").unlink(missing_ok=True)
 
     def run(self, release: Path, *words: str) -> Finished:
         """One command to its end in a session of its own; what it said on stdout and stderr is one text."""
         said = self.folder / "said"
         with said.open("wb") as output:
             process = self.site.start(release, *words, stdout=output.fileno())
-        (self.folder / "group").write_text(f"{process.pid}\n", encoding="ascii")
         return Finished(argv=words, status=process.wait(), stdout=said.read_text(encoding="utf-8"), stderr="")
 
     def calls(self) -> list[str]:
