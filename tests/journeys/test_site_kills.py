@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.cut_off import CUT_OFF, NEW, OLD, arrives, forget, goes_back, pending, recovers
+from support.cut_off import CUT_OFF, NEW, OLD, arrives, forget, goes_back, nothing_left, pending, recovers
 from support.daemon import PrivateDaemon
-from support.engine_faults import KILL, EngineFaults, processes_of
+from support.engine_faults import FAIL, KILL, EngineFaults, processes_of
 from support.site import Releases, Site
 
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("site-kills")]
@@ -154,7 +154,20 @@ def test_killed_at_every_call_of_a_run_that_has_nothing_to_do(faults: EngineFaul
     arrives(site, new, "all of them")
 
 
-# dockerd
+# docker and dockerd
+
+
+@pytest.mark.parametrize("call", ["stop --time", "rename engine.new", "start page"])
+def test_docker_says_no_within_the_switch(call: str, faults: EngineFaults, new: Path) -> None:
+    before = faults.site.ids()
+    faults.plan(1, "before", FAIL, since=call)
+    done = faults.run(new, "run", "--stop-first")
+    assert done.status == 11, done.stdout
+    assert "did not prove itself; what ran before was started again" in done.stdout
+    assert "a stand-in for trouble" in done.stdout
+    assert faults.site.ids() == before
+    assert faults.site.answers() == OLD
+    nothing_left(faults.site, call)
 
 
 @pytest.mark.parametrize(("call", "way"), [
