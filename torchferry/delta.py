@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torchferry import manifest
 from torchferry.errors import ConfigError
 from torchferry.layout import MANIFEST
 from torchferry.model import Image, Project, Release, Variant
+from torchferry.planning import prefix
 from torchferry.receipts import Receipt, read
 
 _LABEL = re.compile(r"[^A-Za-z0-9.]+")
@@ -42,8 +42,7 @@ class Held:
 
     def omits(self, image: Image) -> int:
         """How many of the lowest layers of an image need not travel."""
-        chains = manifest.chain_ids([layer.diff_id for layer in image.layers])
-        return sum(1 for _ in takewhile(self.chain_ids.__contains__, chains))
+        return prefix(manifest.chain_ids([layer.diff_id for layer in image.layers]), self.chain_ids)
 
     def chosen(self, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
         """Of some variants those that are asked for."""
@@ -106,9 +105,7 @@ def of_receipts(receipts: Sequence[Receipt]) -> Held:
     return Held(
         label=f"for-{_label(first.host)}{more}",
         rests_on=tuple(f"{one.host}, {one.made}" for one in receipts),
-        chain_ids=frozenset.intersection(*(
-            frozenset(chain for image in one.images if image.raw for chain in image.chain_ids) for one in receipts
-        )),
+        chain_ids=frozenset.intersection(*(one.raw_chain_ids for one in receipts)),
         models=frozenset.intersection(*(one.models for one in receipts)),
     )
 

@@ -65,7 +65,7 @@ class Need:
 
 def held_prefix(chain_ids: Sequence[str], receipts: Iterable[Receipt]) -> int:
     """How many of the lowest layers of an image every one of these servers holds; without a server none."""
-    held = [_prefix(chain_ids, receipt.raw_chain_ids) for receipt in receipts]
+    held = [prefix(chain_ids, receipt.raw_chain_ids) for receipt in receipts]
     return min(held, default=0)
 
 
@@ -100,7 +100,8 @@ def need(release: PlannedRelease, receipt: Receipt) -> Need:
     )
 
 
-def _prefix(chain_ids: Sequence[str], held: Collection[str]) -> int:
+def prefix(chain_ids: Sequence[str], held: Collection[str]) -> int:
+    """How many of the lowest layers of an image are among those that are held."""
     return next((count for count, chain in enumerate(chain_ids) if chain not in held), len(chain_ids))
 
 
