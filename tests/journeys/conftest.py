@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.daemon import PrivateDaemon, unavailable
+from support.engine_faults import EngineFaults
 from support.index_server import IndexServer
 from support.project import Project, make_project
 from support.site import Releases, Site, make_releases
+from support.sshd import Sshd
 from support.wheel_factory import stand_in_indexes
 
 from torchferry import base
@@ -114,3 +117,33 @@ def old(site: Site, releases: Releases) -> Site:
     """The server with the first release on it, and nothing else."""
     site.settle(releases.folder("1.0.0"), "1.0.0")
     return site
+
+
+@pytest.fixture
+def new(releases: Releases) -> Path:
+    """The release after the one that `old` has."""
+    return releases.folder("1.1.0")
+
+
+@pytest.fixture
+def faults(old: Site, new: Path, tmp_path: Path) -> Iterator[EngineFaults]:
+    """A docker that fails or is killed where a test says; the new release is loaded already."""
+    assert old.ferry(new, "load").ok
+    made = EngineFaults(old, tmp_path / "faults")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def server(daemon: PrivateDaemon, tmp_path: Path) -> Site:
+    """A server of a test's own, with nothing on it."""
+    return Site(daemon=daemon, folder=tmp_path / "the server")
+
+
+@pytest.fixture
+def far(server: Site, tmp_path: Path) -> Iterator[Sshd]:
+    """An sshd in the daemon's network, whose log-ins find that daemon and the server's folders."""
+    said = {**server.daemon.env, "FERRY_STATE": str(server.state), "FERRY_DATA": str(server.data)}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in said.items()]
+    with Sshd(tmp_path / "far", inside=server.daemon.inside(), lines=lines) as started:
+        yield started

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.daemon import PrivateDaemon
 from support.site import Releases, Site
 from support.sshd import Sshd, unavailable
 
@@ -24,20 +21,6 @@ reason = unavailable()
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(reason is not None, reason=str(reason))]
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def server(daemon: PrivateDaemon, tmp_path: Path) -> Site:
-    return Site(daemon=daemon, folder=tmp_path / "the server")
-
-
-@pytest.fixture
-def far(server: Site, tmp_path: Path) -> Iterator[Sshd]:
-    """An sshd in the daemon's network, whose log-ins find that daemon and the server's folders."""
-    said = {**server.daemon.env, "FERRY_STATE": str(server.state), "FERRY_DATA": str(server.data)}
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in said.items()]
-    with Sshd(tmp_path / "far", inside=server.daemon.inside(), lines=lines) as started:
-        yield started
 
 
 def ship(far: Sshd, server: Site, *words: str) -> Finished:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.daemon import PrivateDaemon
 from support.site import Releases, Site
 from support.sshd import Sshd, unavailable
 
@@ -23,19 +20,6 @@ reason = unavailable()
 pytestmark = [pytest.mark.docker, pytest.mark.skipif(reason is not None, reason=str(reason))]
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def server(daemon: PrivateDaemon, tmp_path: Path) -> Site:
-    return Site(daemon=daemon, folder=tmp_path / "the server")
-
-
-@pytest.fixture
-def far(server: Site, tmp_path: Path) -> Iterator[Sshd]:
-    said = {**server.daemon.env, "FERRY_STATE": str(server.state), "FERRY_DATA": str(server.data)}
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in said.items()]
-    with Sshd(tmp_path / "far", inside=server.daemon.inside(), lines=lines) as started:
-        yield started
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,6 @@ from support.site import Releases, Site, own, write_program
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("site-cut-off")]
 
 INTERRUPTED = "ferry.sh: interrupted; the same command goes on from here"
-
-
-@pytest.fixture
-def new(releases: Releases) -> Path:
-    return releases.folder("1.1.0")
-
-
-@pytest.fixture
-def faults(old: Site, new: Path, tmp_path: Path) -> Iterator[EngineFaults]:
-    assert old.ferry(new, "load").ok
-    made = EngineFaults(old, tmp_path / "faults")
-    yield made
-    made.end()
 
 
 # A lost connection, Ctrl-C, a reader that goes

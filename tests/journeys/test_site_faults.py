@@ -18,11 +18,6 @@ from support.site import SERVICES, Releases, Site, refused
 pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("site-faults")]
 
 
-@pytest.fixture
-def new(releases: Releases) -> Path:
-    return releases.folder("1.1.0")
-
-
 # Not started: told before anything is stopped
 
 

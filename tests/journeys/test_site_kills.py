@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,19 +21,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.xdist_group("site-kills")]
 SEED = os.environ.get("TORCHFERRY_SEED", "6")
 ROUNDS, KILLS = 6, 5
 CHANGES = ("create", "start", "stop", "rename", "tag", "rm", "run")
-
-
-@pytest.fixture
-def new(releases: Releases) -> Path:
-    return releases.folder("1.1.0")
-
-
-@pytest.fixture
-def faults(old: Site, new: Path, tmp_path: Path) -> Iterator[EngineFaults]:
-    assert old.ferry(new, "load").ok
-    made = EngineFaults(old, tmp_path / "faults")
-    yield made
-    made.end()
 
 
 # ferry.sh, at any moment
