@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from torchferry import manifest
-from torchferry.errors import ConfigError
+from torchferry.errors import ConfigError, IntegrityError
 from torchferry.layout import MANIFEST
 from torchferry.model import Image, Project, Release, Variant
 from torchferry.planning import prefix
-from torchferry.receipts import Receipt, read
+from torchferry.receipts import Receipt, read, text_of
 
 _LABEL = re.compile(r"[^A-Za-z0-9.]+")
-_MISSING = re.compile(r"torchferry missing 1\n")
+_DOTS = re.compile(r"\.{2,}")
+_MISSING = re.compile(r"^torchferry missing 1\n", re.MULTILINE)
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -91,10 +92,16 @@ def of_release(folder: Path) -> Held:
             cure="name the folder of the release that the servers have, as it lies in dist/",
         ) from error
     rows, base = manifest.entries(text, file=str(place)), manifest.release(text, file=str(place))
+    try:
+        chains = frozenset(layer["chain_id"] for row in rows for layer in row["layers"])
+        models = frozenset(map(manifest.model_folder, json.loads(text)["models"]))
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(
+            f"{place}: it does not say what the release holds: {error!r}", cure="inv package writes it anew"
+        ) from error
     return Held(
-        label=f"since-{_label(base.version)}", rests_on=(f"{base.name} {base.version}",),
-        chain_ids=frozenset(layer["chain_id"] for row in rows for layer in row["layers"]),
-        models=frozenset(map(manifest.model_folder, json.loads(text)["models"])),
+        label=f"since-{_label(base.version)}", rests_on=(f"{base.name} {base.version}",), chain_ids=chains,
+        models=models,
     )
 
 
@@ -112,16 +119,14 @@ def of_receipts(receipts: Sequence[Receipt]) -> Held:
 
 def of_missing(path: Path, release: Release) -> Held:
     """What a server holds that had to refuse a delta of this release: what `sh ferry.sh missing` wrote there."""
-    try:
-        text = path.read_text(encoding="ascii").replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--missing {path}: {error}", cure="name a file that sh ferry.sh missing wrote") from error
-    if not _MISSING.match(text) or not text.endswith("\nend\n"):
+    text = text_of(path, what="missing").replace("\r\n", "\n")
+    first = _MISSING.search(text)
+    if first is None or not text.endswith("\nend\n"):
         raise ConfigError(
             f"--missing {path}: not what sh ferry.sh missing writes, or cut", cure="sh ferry.sh missing writes it anew"
         )
     said: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for line in text[first.end():].split("\n"):
         kind, _, rest = line.partition(" ")
         said.setdefault(kind, []).append(rest)
     wanted = [f"{release.name} {release.version}"]
@@ -131,6 +136,8 @@ def of_missing(path: Path, release: Release) -> Held:
             cure="make it in the project, and of the version, that the server refused",
         )
     host = (said.get("host") or ["a-server"])[0]
+    if not host.isprintable():  # it goes into texts that terminals show
+        raise ConfigError(f"--missing {path}: {host!r} is no name of a host", cure="sh ferry.sh missing writes it anew")
     return Held(
         label=f"for-{_label(host)}", rests_on=(f"what {host} lacked",),
         chain_ids=frozenset(filter(_HEX.fullmatch, said.get("holds", ()))), models=frozenset(said.get("model", ())),
@@ -140,4 +147,4 @@ def of_missing(path: Path, release: Release) -> Held:
 
 def _label(text: str) -> str:
     """A text as a part of a folder's name."""
-    return _LABEL.sub("-", text).strip("-.")[:40] or "x"
+    return _DOTS.sub(".", _LABEL.sub("-", text)).strip("-.")[:40].rstrip("-.") or "x"

@@ -116,16 +116,24 @@ def parse(text: str, *, file: str) -> Receipt:
 
 def read(path: Path) -> Receipt:
     """Read the receipt in a file, in whatever encoding a person's system saved it."""
+    return parse(text_of(path, what="receipt"), file=str(path))
+
+
+def text_of(path: Path, *, what: str) -> str:
+    """What a command of ferry.sh wrote and people carried home; ConfigError where there is no such file."""
     try:
         with path.open("rb") as source:
             content = source.read(MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(
-            f"{path}: {error.strerror or error}", cure="name a file that sh ferry.sh receipt wrote",
+            f"{path}: {error.strerror or error}", cure=f"name a file that sh ferry.sh {what} wrote",
         ) from error
     if len(content) > MOST_BYTES:
-        raise ConfigError(f"{path}: no receipt of ferry.sh: it is larger than {MOST_BYTES >> 20} MiB", cure=ANEW)
-    return parse(decoded(content), file=str(path))
+        raise ConfigError(
+            f"{path}: not what sh ferry.sh {what} writes: it is larger than {MOST_BYTES >> 20} MiB",
+            cure=f"sh ferry.sh {what} writes a new one",
+        )
+    return decoded(content)
 
 
 def as_text(receipt: Receipt) -> str:

@@ -7,14 +7,17 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.daemon import PrivateDaemon, unavailable
+from support.delta_site import Deltas, make_deltas
 from support.engine_faults import EngineFaults
 from support.index_server import IndexServer
 from support.project import Project, make_project
 from support.site import Releases, Site, make_releases
+from support.site_project import project_env
 from support.sshd import Sshd
 from support.wheel_factory import stand_in_indexes
 
@@ -89,17 +92,37 @@ def releases(
     wheels: Path, give_base: Callable[[Project], None], tmp_path_factory: pytest.TempPathFactory
 ) -> Releases:
     """The releases of the stand-in project, packaged once for all workers of a session."""
+    with made_once(tmp_path_factory, "releases") as (shared, new):
+        if new:
+            with IndexServer(wheels) as server:
+                make_releases(shared / "project", server, give_base)
+    return Releases(root=shared / "project" / "dist")
+
+
+@pytest.fixture(scope="session")
+def deltas(
+    wheels: Path, give_base: Callable[[Project], None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deltas]:
+    """A whole release and deltas of it, packaged once for all workers; tests of one worker may make more of them."""
+    with IndexServer(wheels) as server:
+        with made_once(tmp_path_factory, "deltas") as (shared, new):
+            project = Project(folder=shared / "project", env=project_env(shared / "project", server, None))
+            if new:
+                make_deltas(project, server, give_base)
+        yield Deltas(project=project)
+
+
+@contextmanager
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder for all workers of a session, and whether it is this one that has to fill it."""
     own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "releases"
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
     shared.mkdir(exist_ok=True)
     with (shared / "lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = shared / "done"
-        if not done.exists():
-            with IndexServer(wheels) as server:
-                make_releases(shared / "project", server, give_base)
-            done.touch()
-    return Releases(root=shared / "project" / "dist")
+        yield shared, not done.exists()
+        done.touch()
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,9 @@ MODEL = {
 }
 
 
+DELTA = {"label": "for-gpu01-and-2-more", "rests_on": ["gpu01, 2026-11-24T10:00:00Z"], "models": ["whisper-2024-05-01"]}
+
+
 def row(variant: Variant, *, parts: int = 1, checks: tuple[Check, ...] = ()) -> dict[str, Any]:
     image = Image(name=variant.image_name, config=b"{}", layers=(Layer(diff_id="1" * 64, size=5),) * 2)
     name = f"{variant.service.name}-1.0.0-{variant.full_name}.tar.gz"
@@ -49,7 +52,7 @@ def row(variant: Variant, *, parts: int = 1, checks: tuple[Check, ...] = ()) -> 
     return manifest.entry(variant, nouns.lock(variant.name), archive, head, TABLE, checks, revision=None)
 
 
-def document(*, models: bool = True) -> dict[str, Any]:
+def document(*, models: bool = True, delta: dict[str, Any] | None = DELTA) -> dict[str, Any]:
     """A release with all that a variants.yaml can ask for, as it comes out of its file."""
     page = replace(nouns.variant("any"), service=PAGE)
     made = [
@@ -60,7 +63,7 @@ def document(*, models: bool = True) -> dict[str, Any]:
     rows = [row(made[0], parts=3, checks=checks), *(row(variant) for variant in made[1:])]
     rows[0]["revision"] = "c" * 40
     project = Project(root=Path("/nowhere"), release=nouns.RELEASE, variants=tuple(made))
-    said = manifest.as_text(manifest.document(project, rows, [MODEL] if models else []))
+    said = manifest.as_text(manifest.document(project, rows, [MODEL] if models else [], delta))
     found: dict[str, Any] = json.loads(said)
     return found
 
@@ -71,7 +74,7 @@ def test_the_schema_is_one() -> None:
 
 
 @pytest.mark.parametrize("said", [
-    document(), document(models=False), {**document(), "services": [], "images": [], "revision": None},
+    document(), document(models=False), document(delta=None), {**document(), "services": [], "images": [], "revision": None},
 ])
 def test_what_is_written_keeps_to_it(said: dict[str, Any]) -> None:
     CHECKER.validate(said)
@@ -139,6 +142,10 @@ WRONG: dict[str, Callable[[dict[str, Any]], object]] = {
     "another platform": lambda said: said["images"][0].update(platform="windows/amd64"),
     "another status": lambda said: said["images"][0]["smoke"][0].update(status="ok"),
     "image without a tag": lambda said: said["images"][0].update(image="page"),
+    "a delta of nothing": lambda said: said["delta"].update(rests_on=[]),
+    "a delta whose label is a path": lambda said: said["delta"].update(label="../x"),
+    "a delta of everything": lambda said: said.update(delta=True),
+    "less than nothing left out": lambda said: said["images"][0]["archive"].update(omits=-1),
     "sequence too large for a shell": lambda said: said.update(sequence=2**31),
 }
 
