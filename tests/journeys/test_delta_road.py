@@ -1,4 +1,4 @@
-"""Releases that leave out what the server has: loaded, proven, saved again, and taken back, with the engines of sites."""
+"""Releases that leave out what the server has: loaded, proven, saved again, taken back, by the engines of sites."""
 
 from __future__ import annotations
 

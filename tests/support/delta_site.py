@@ -10,9 +10,12 @@ of 1.3.0, and another setting: nothing is in its archives but what they say of t
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -23,7 +26,7 @@ from typing import Any
 
 from support.index_server import IndexServer
 from support.project import Project
-from support.site import Site
+from support.site import Site, own
 from support.site_project import make_site_project
 
 WHOLE = "1.0.0"
@@ -104,7 +107,7 @@ def saved(site: Site, name: str, target: Path) -> Path:
 
 
 def layers_saved(tar: Path) -> tuple[str, ...]:
-    """The layers in what an engine saved, by their very bytes, in the order of its manifest.json; each must be there."""
+    """The layers in what an engine saved, by their bytes, as its manifest.json lists them; all have to be there."""
     with tarfile.open(tar) as source:
         def body(name: str) -> bytes:
             found = source.extractfile(name)  # goes where links of old Docker point
@@ -116,3 +119,48 @@ def layers_saved(tar: Path) -> tuple[str, ...]:
         layers = tuple(hashlib.sha256(body(name)).hexdigest() for name in row["Layers"])
     assert list(layers) == wanted
     return layers
+
+
+def agrees(release: Path, *names: str) -> None:
+    """Write the hashes of changed files into SHA256SUMS, and the sizes of archives into ferry.sh: as a forger would."""
+    script = (release / "ferry.sh").read_text(encoding="utf-8")
+    for name in names:
+        script = re.sub(f"[0-9]+ ([0-9a-f]{{64}} {re.escape(name)})", rf"{(release / name).stat().st_size} \1", script)
+    own(release / "ferry.sh").write_text(script, encoding="utf-8")
+    digests = {name: hashlib.sha256((release / name).read_bytes()).hexdigest() for name in (*names, "ferry.sh")}
+    lines = (release / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    own(release / "SHA256SUMS").write_text(
+        "".join(f"{digests.get(line[66:], line[:64])}  {line[66:]}\n" for line in lines), encoding="utf-8"
+    )
+
+
+def with_packed_layers(archive: Path, target: Path) -> Path:
+    """The same image as a registry or another daemon would bring it: an OCI archive whose layers are gzip blobs."""
+    with tarfile.open(archive) as source:
+        found = {entry.name: source.extractfile(entry).read() for entry in source}  # type: ignore[union-attr]
+    index = json.loads(found["index.json"])
+    [listed] = index["manifests"]
+    manifest = json.loads(found[_blob(listed["digest"])])
+    files = {"oci-layout": found["oci-layout"], _blob(manifest["config"]["digest"]): found[
+        _blob(manifest["config"]["digest"])]}
+    for layer in manifest["layers"]:
+        packed = gzip.compress(found[_blob(layer["digest"])], 1, mtime=0)
+        layer |= {"mediaType": f"{layer['mediaType']}+gzip", "size": len(packed), "digest": _digest(packed)}
+        files[_blob(layer["digest"])] = packed
+    said = json.dumps(manifest).encode()
+    listed |= {"digest": _digest(said), "size": len(said)}
+    files |= {_blob(listed["digest"]): said, "index.json": json.dumps(index).encode()}
+    with tarfile.open(target, "w") as sink:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            sink.addfile(info, io.BytesIO(data))
+    return target
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _blob(digest: str) -> str:
+    return digest.replace("sha256:", "blobs/sha256/")

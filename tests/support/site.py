@@ -196,14 +196,14 @@ class Site:
         self._settled = self.ids()
 
 
-def refused(site: Site, release: Path, status: int, *words: str) -> Finished:
-    """`up` (or other words) ends with this status, and the very containers that ran before, 1.0.0, run and answer."""
+def refused(site: Site, release: Path, status: int, *words: str, runs: str = "1.0.0") -> Finished:
+    """`up` (or other words) ends with this status, and the very containers that ran before run and answer."""
     before = site.ids()
     done = site.ferry(release, *(words or ("up",)))
     assert done.status == status, f"{done.stdout}\n{done.stderr}"
     assert "ferry.sh: " in done.stderr
     assert site.ids() == before
-    assert site.answers() == ["1.0.0"] * 3
+    assert site.answers() == [runs] * 3
     return done
 
 

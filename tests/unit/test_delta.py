@@ -138,8 +138,9 @@ def test_models_are_left_out_that_all_servers_have_and_the_release_has() -> None
     assert held.as_json(["sounds-2"])["models"] == []
 
 
-HOSTS = ["gpu01", "GPU-01.example", "..", ".", "-rf", "--", "한국어", "a b", "$(reboot)", "`id`", "'", '"', "\\", "*", "a" * 255,
-         "a" * 39 + "." + "b" * 9, "a" * 39 + "한" + "b", "CON", "x;y|z&", "%s%n", "{}", "~root", "!!", "\u202egpj"]
+HOSTS = ["gpu01", "GPU-01.example", "..", ".", "-rf", "--", "한국어", "a b", "$(reboot)", "`id`", "'", '"', "\\", "*",
+         "a" * 255, "a" * 39 + "." + "b" * 9, "a" * 39 + "한" + "b", "CON", "x;y|z&", "%s%n", "{}", "~root", "!!",
+         "\u202egpj"]
 
 
 @given(st.one_of(st.sampled_from(HOSTS), st.text(min_size=1, max_size=255)), st.integers(1, 1200))
@@ -242,7 +243,7 @@ def test_a_damaged_one_is_read_or_refused_and_never_a_traceback(
 # What a person says
 
 
-def test_only_one_of_the_flags_can_be_right(tmp_path: Path) -> None:
+def test_only_one_of_the_flags_can_be_right() -> None:
     for words in ({"receipts": ["a"], "since": "b"}, {"since": "a", "missing": "b"},
                   {"receipts": ["a"], "since": "b", "missing": "c"}):
         with pytest.raises(ConfigError, match="--for, --since and --missing: only one"):

@@ -74,7 +74,8 @@ def test_the_schema_is_one() -> None:
 
 
 @pytest.mark.parametrize("said", [
-    document(), document(models=False), document(delta=None), {**document(), "services": [], "images": [], "revision": None},
+    document(), document(models=False), document(delta=None),
+    {**document(), "services": [], "images": [], "revision": None},
 ])
 def test_what_is_written_keeps_to_it(said: dict[str, Any]) -> None:
     CHECKER.validate(said)
