@@ -132,9 +132,13 @@ def close(
         for one in packed
     }
     wanted = {variant.key for variant in project.variants}
+    # A folder is named by the host: what an earlier receipt of it left there belongs to another delta.
+    stays = held is None or list(held.rests_on) == _rested_on(layout.manifest(release))
     for row in _known_entries(layout, packed[0].variant) if packed else ():
         key = _key(row)
-        if key in wanted and key not in made and parts.stands(row["archive"], layout.release(release)):
+        if not stays and key not in made:
+            parts.remove(row["archive"], layout.release(release))
+        elif key in wanted and key not in made and parts.stands(row["archive"], layout.release(release)):
             made[key] = row
     rows = models.place(project, layout, held=held.models if held else ())
     delta = held.as_json(map(manifest.model_folder, rows)) if held else None
@@ -211,6 +215,14 @@ def _listed(variant: Variant, image: Image, layout: Layout) -> dict[str, Any] | 
     said = row["archive"]
     as_asked = said.get("compression") == variant.compression and parts.is_cut(said, variant.release.split)
     return row if as_asked and parts.stands(said, layout.release(variant.release)) else None
+
+
+def _rested_on(place: Path) -> list[str]:
+    """What the delta in a release folder was made of; nothing where there is none."""
+    try:
+        return list(json.loads(place.read_text(encoding="utf-8"))["delta"]["rests_on"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return []
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -178,6 +178,13 @@ def stands(row: Mapping[str, Any], folder: Path) -> bool:
     )
 
 
+def remove(row: Mapping[str, Any], folder: Path) -> None:
+    """Remove the parts that a manifest names, and the other beginning of theirs."""
+    for name in (*(part.name for part in listed(row)), str(row["head"]["name"])):
+        if ".." not in Path(name).parts and not Path(name).is_absolute():
+            (folder / name).unlink(missing_ok=True)
+
+
 def is_cut(row: Mapping[str, Any], split: int | None) -> bool:
     """Whether an archive was cut as ``split`` asks for."""
     have = tuple((part.name, part.size) for part in listed(row))

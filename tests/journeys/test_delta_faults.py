@@ -140,6 +140,7 @@ def test_what_went_away_since_the_receipt_was_written_is_brought_again(
     names_what_is_lacking(refused(ahead, delta, 14).stderr, delta)
     cure = deltas.made(tmp_path / "cure", "--missing", str(lacks(ahead, delta, tmp_path / "missing.txt")))
     assert sorted(row["variant"] for row in manifest_of(cure)["images"]) == ["any", "cpu"]
+    assert not list(cure.rglob("*cu121*"))  # its folder had the delta for the receipt
     for row in rows(cure).values():
         assert 0 < row["archive"]["omits"] < len(row["layers"])
     ahead.up(cure)
