@@ -49,8 +49,8 @@ STATUSES: tuple[tuple[int, Said], ...] = (
               ko="시작했지만 확인에 실패했습니다. 이전 것이 실행 중입니다")),
     (12, Said(en="there is nothing of that here", ko="여기에는 그런 것이 없습니다")),
     (13, Said(en="another ferry.sh is at work", ko="다른 ferry.sh가 작업 중입니다")),
-    (14, Said(en="a delta: what it rests on is not here; nothing was changed",
-              ko="델타: 기반이 되는 것이 없습니다. 바뀐 것은 없습니다")),
+    (14, Said(en="a delta: what it rests on is not here; what runs was not touched",
+              ko="델타: 기반이 되는 것이 없습니다. 실행 중인 것은 그대로입니다")),
     (130, Said(en="interrupted; the same command goes on from here", ko="중단되었습니다. 같은 명령으로 이어집니다")),
 )
 """What the exit status of ferry.sh means."""
