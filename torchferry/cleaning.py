@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchferry import files, manifest, models, parts
+from torchferry import delta, files, manifest, models, parts
 from torchferry.errors import IntegrityError
 from torchferry.layout import DOCKERFILE, OF_EVERY_RELEASE, RELEASE_FOLDERS, SBOMS, VERIFIED, Layout
 from torchferry.memory import Memory
@@ -28,14 +28,18 @@ class Freed:
 
 
 def clean(project: Project, layout: Layout, *, wheels: bool) -> tuple[Freed, ...]:
-    """Remove what was built and this release; ``wheels`` also what was downloaded. Locks and what is not ours stay."""
-    places = [*_built(project, layout), *_released(project, layout)]
+    """Remove what was built, this release and its deltas; ``wheels`` also what was downloaded.
+
+    Locks and what is not ours stay.
+    """
+    releases = (project, *delta.packed(project, layout.dist))
+    places = [*_built(project, layout), *(place for one in releases for place in _released(one, layout))]
     if wheels:
         places += _fetched(project, layout)
     freed = [Freed(place=str(place), size=_remove(place)) for place in places if os.path.lexists(place)]
-    release = layout.release(project.release)
-    above = {folder for place in places for folder in place.parents if folder.is_relative_to(release)}
-    for folder in (layout.build, *sorted({*above, release}, reverse=True), *_wheel_folders(project, layout)):
+    tops = [layout.release(one.release) for one in releases]
+    above = {folder for place in places for folder in place.parents if any(map(folder.is_relative_to, tops))}
+    for folder in (layout.build, *sorted({*above, *tops}, reverse=True), *_wheel_folders(project, layout)):
         _remove_if_empty(folder)
     return tuple(freed)
 

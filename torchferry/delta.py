@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -53,16 +53,31 @@ class Held:
 
     def project(self, project: Project) -> Project:
         """The same project, whose release is this delta of it."""
-        release = replace(project.release, delta=self.label)
-        return replace(
-            project, release=release, variants=tuple(replace(one, release=release) for one in project.variants)
-        )
+        return labelled(project, self.label)
 
     def as_json(self, models: Iterable[str]) -> dict[str, Any]:
         """What the manifest says of it; ``models`` are those that the release has."""
         return {
             "label": self.label, "rests_on": list(self.rests_on), "models": sorted(self.models.intersection(models)),
         }
+
+
+def labelled(project: Project, label: str) -> Project:
+    """The same project, whose release is the delta of this label."""
+    release = replace(project.release, delta=label)
+    return replace(project, release=release, variants=tuple(replace(one, release=release) for one in project.variants))
+
+
+def packed(project: Project, dist: Path) -> Iterator[Project]:
+    """For each delta of a project's release that lies in dist/: the project whose release it is."""
+    for place in sorted(dist.glob(f"*/{MANIFEST}")):
+        try:
+            said = manifest.release(place.read_text(encoding="utf-8"), file=str(place))
+        except (OSError, ValueError, AttributeError, IntegrityError):
+            continue  # somebody else's
+        found = labelled(project, said.delta)
+        if said.delta and place.parent.name == found.release.folder == said.folder:
+            yield found
 
 
 def held(

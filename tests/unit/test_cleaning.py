@@ -102,3 +102,21 @@ def test_a_damaged_manifest_is_removed_and_believed_in_nothing(layout: Layout) -
 def test_nothing_made_is_nothing_to_remove(tmp_path: Path) -> None:
     project = Project(root=tmp_path, release=nouns.RELEASE, variants=(nouns.variant("cu121"),))
     assert cleaning.clean(project, Layout(root=tmp_path), wheels=True) == ()
+
+
+def test_deltas_of_this_release_go_and_those_of_others_stay(layout: Layout) -> None:
+    for folder, version, label in (
+        ("stt-1.0.0-since-0.9.0", "1.0.0", "since-0.9.0"), ("stt-0.9.0-since-0.8.0", "0.9.0", "since-0.8.0"),
+        ("stt-1.0.0-copy", "1.0.0", "since-0.9.0"), ("stt-1.0.0-lies", "1.0.0", "lies/../stt-0.9.0"),
+    ):
+        place = layout.dist / folder
+        place.mkdir()
+        said = {"manifest": manifest.VERSION, "release": "stt", "version": version, "delta": {"label": label},
+                "images": [{"archive": {"name": "a.tar.gz", "size": 5, "sha256": "0"}}]}
+        (place / "manifest.json").write_text(json.dumps(said), encoding="utf-8")
+        (place / "a.tar.gz").write_text("12345", encoding="utf-8")
+    (layout.dist / "stt-1.0.0-since-0.9.0" / "letter.txt").touch()
+    left = clean(layout, wheels=False)
+    assert {name for name in left if "stt-1.0.0-since" in name} == {"dist/stt-1.0.0-since-0.9.0/letter.txt"}
+    for folder in ("stt-0.9.0-since-0.8.0", "stt-1.0.0-copy", "stt-1.0.0-lies"):
+        assert {f"dist/{folder}/manifest.json", f"dist/{folder}/a.tar.gz"} <= left
