@@ -117,6 +117,7 @@ def test_deltas_of_this_release_go_and_those_of_others_stay(layout: Layout) -> N
         (place / "a.tar.gz").write_text("12345", encoding="utf-8")
     (layout.dist / "stt-1.0.0-since-0.9.0" / "letter.txt").touch()
     left = clean(layout, wheels=False)
+    assert {*MINE} <= left
     assert {name for name in left if "stt-1.0.0-since" in name} == {"dist/stt-1.0.0-since-0.9.0/letter.txt"}
     for folder in ("stt-0.9.0-since-0.8.0", "stt-1.0.0-copy", "stt-1.0.0-lies"):
         assert {f"dist/{folder}/manifest.json", f"dist/{folder}/a.tar.gz"} <= left
