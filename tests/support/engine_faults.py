@@ -40,6 +40,7 @@ case "$count $way" in
 esac
 {real} "$@"
 status=$?
+[ "$count $way" != "$at during" ] || wait  # a quick call is under way until then, too
 [ "$count $way" != "$at after" ] || act
 exit $status
 """
