@@ -34,13 +34,13 @@ wait_healthy() {
   done
 }
 
-# a second, $waited counts them; the first one in parts where sleep takes them: most services are well within it
+# a second, $waited counts them; the first five in parts where sleep takes them: most services are well within these
 nap() {
-  if [ "$naps" -lt 5 ] && sleep 0.2 2>/dev/null; then
+  if [ "$naps" -lt 25 ] && sleep 0.2 2>/dev/null; then
     naps=$((naps + 1))
-    [ "$naps" -eq 5 ] || return 0
+    [ $((naps % 5)) -eq 0 ] || return 0
   else
-    naps=5
+    naps=25
     sleep 1
   fi
   waited=$((waited + 1))
