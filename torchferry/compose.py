@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from torchferry import manifest
 from torchferry.runline import SERVER_FOLDER
 
 Row = Mapping[str, Any]
@@ -42,7 +43,7 @@ def text(document: Row) -> str:
     }
     users = sorted({str(row["user"]) for row in services})
     header = HEADER.format(
-        title=f"{document['release']} {document['version']}", start=_start(images), data=SERVER_FOLDER,
+        title=manifest.title(document), start=_start(images), data=SERVER_FOLDER,
         users=" or ".join(users),
     )
     return header + yaml.safe_dump(made, sort_keys=False, allow_unicode=True, width=1000)
@@ -118,7 +119,7 @@ def _volumes(service: Row, models: Iterable[Row]) -> Iterator[dict[str, Any]]:
         source = f"${{FERRY_DATA:-{SERVER_FOLDER}}}/{mount['folder']}"
         yield _bind(source, mount["point"], read_only=mount["read_only"])
     for model in mine:
-        yield _bind(f"${{FERRY_MODELS:-./models}}/{model['name']}-{model['version']}", model["at"], read_only=True)
+        yield _bind(f"${{FERRY_MODELS:-./models}}/{manifest.model_folder(model)}", model["at"], read_only=True)
 
 
 def _bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torchferry import console, files, model_files
 from torchferry.blobs import full_disk_at
 from torchferry.errors import ModelError
 from torchferry.layout import Layout
+from torchferry.manifest import model_folder
 from torchferry.memory import Memory
 from torchferry.model import Project, Release
 from torchferry.model_files import Found, ModelFile
@@ -48,7 +49,7 @@ def place(project: Project, layout: Layout, *, held: Collection[str] = ()) -> tu
     Raises ModelError with all that is wrong in any of them, before anything is changed; DiskFull.
     """
     chosen, top = require(project, layout), layout.models(project.release)
-    before = {_folder(row): row for row in listed(layout, project.release)}
+    before = {model_folder(row): row for row in listed(layout, project.release)}
     memory = Memory(layout.verified)
     try:
         brought = [one for one in chosen if one.model.folder not in held]
@@ -88,7 +89,7 @@ def listed(layout: Layout, release: Release) -> tuple[Row, ...]:
     try:
         said = json.loads(layout.manifest(release).read_text(encoding="utf-8"))
         rows = tuple({**row, "files": [dict(file) for file in row["files"]]} for row in said.get("models", ()))
-        named = [PurePosixPath(_folder(row), str(file["path"])) for row in rows for file in row["files"]]
+        named = [PurePosixPath(model_folder(row), str(file["path"])) for row in rows for file in row["files"]]
     except (OSError, ValueError, TypeError, LookupError, AttributeError):
         return ()
     return rows if not any(name.is_absolute() or ".." in name.parts for name in named) else ()
@@ -98,7 +99,7 @@ def ours(layout: Layout, release: Release, memory: Memory) -> Iterator[Path]:
     """Every file below a release's models/ that torchferry put there, or began to put there."""
     top = layout.models(release)
     for row in listed(layout, release):
-        yield from (top / _folder(row) / str(file["path"]) for file in row["files"])
+        yield from (top / model_folder(row) / str(file["path"]) for file in row["files"])
     yield from memory.below(top)
     yield from (path for path in top.rglob(".*") if files.PARTIAL.fullmatch(path.name))
 
@@ -116,10 +117,6 @@ def remove(gone: Collection[Path], top: Path, memory: Memory) -> int:
         with suppress(OSError):  # something lies in it, or it was not there
             folder.rmdir()
     return freed
-
-
-def _folder(row: Row) -> str:
-    return f"{row['name']}-{row['version']}"
 
 
 def _find(project: Project, layout: Layout) -> tuple[Chosen, ...]:

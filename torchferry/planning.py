@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torchferry.manifest import model_folder
 from torchferry.receipts import Receipt
 
 
@@ -76,7 +77,7 @@ def of_manifest(document: Mapping[str, Any], packed: Mapping[str, int] | None = 
         images=tuple(_image(row, packed or {}) for row in document["images"]),
         models=tuple(
             PlannedModel(
-                label=f"{row['name']}-{row['version']}", services=frozenset(row["services"]),
+                label=model_folder(row), services=frozenset(row["services"]),
                 size=sum(file["size"] for file in row["files"]),
             )
             for row in document["models"]

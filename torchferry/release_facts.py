@@ -156,7 +156,7 @@ def _service(row: Mapping[str, Any]) -> ServiceFacts:
 
 
 def _model(row: Mapping[str, Any]) -> ModelFacts:
-    folder = f"models/{row['name']}-{row['version']}/"
+    folder = f"models/{model_folder(row)}/"
     return ModelFacts(
         name=str(row["name"]), version=str(row["version"]),
         files=tuple(_file(one, folder=folder, name="path") for one in row["files"]),
